@@ -1,0 +1,157 @@
+"""Multi-head, grouped-query and multi-query attention, over itself or other states."""
+
+import keras
+import tensorflow as tf
+
+from zoo.config import TransformerConfig
+from zoo.layers.linear import Linear
+from zoo.layers.masks import AttentionBias
+from zoo.layers.norms import Norm
+from zoo.layers.positions import rotate
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Attention(keras.layers.Layer):
+    """Attention (Vaswani et al. 2017, arXiv:1706.03762; grouped: arXiv:2305.13245).
+
+    One product makes queries, keys and values of a self-attention; their weight rows
+    are stacked in this order. Cross-attention has one for queries and one for both
+    keys and values.
+
+    Args:
+        config: TransformerConfig, or the dictionary of one.
+        cross: Whether keys and values come from other states.
+    """
+
+    def __init__(self, config, *, cross=False, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # biases and angles stay float32
+        self.config = config = TransformerConfig.of(config)
+        self.cross = cross
+        self.heads = config.num_attention_heads
+        self.kv_heads = config.num_key_value_heads
+        self.head_dim = config.head_dim
+        self.scale = config.attention_scale
+        if self.scale is None:
+            self.scale = self.head_dim**-0.5
+        queries, both = self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim
+        if cross:
+            self.query = self._linear(queries, config.attention_bias, "query")
+            self.key_value = self._linear(both, config.attention_bias, "key_value")
+        else:
+            self.qkv = self._linear(queries + both, config.attention_bias, "qkv")
+        self.out_proj = self._linear(
+            config.hidden_size, config.attention_output_bias, "out_proj"
+        )
+        self.query_norm = self.key_norm = None
+        if config.qk_norm:
+            options = {"epsilon": config.layer_norm_eps, "dtype": self.dtype_policy}
+            self.query_norm = Norm(config.qk_norm, name="query_norm", **options)
+            self.key_norm = Norm(config.qk_norm, name="key_norm", **options)
+        self.dropout = keras.layers.Dropout(
+            config.attention_probs_dropout_prob, dtype=self.dtype_policy
+        )
+
+    def _linear(self, units, use_bias, name):
+        return Linear(
+            units,
+            use_bias=use_bias,
+            stddev=self.config.initializer_range,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        states = (None, None, self.config.hidden_size)
+        for layer in (self.query, self.key_value) if self.cross else (self.qkv,):
+            layer.build(states)
+        self.out_proj.build((None, None, self.heads * self.head_dim))
+        for norm in (self.query_norm, self.key_norm):
+            if norm is not None:
+                norm.build((None, None, None, self.head_dim))
+        self.built = True
+
+    def call(self, x, bias=None, angles=None, states=None, training=None):
+        """Attends.
+
+        Args:
+            x: `[B, T, D]`.
+            bias: AttentionBias, or None where every query sees every key.
+            angles: Rotary angles of the positions, or None.
+            states: `[B, S, D]` to attend to; cross-attention only.
+
+        Returns:
+            `[B, T, D]`. A query that sees no key gets zeros from the heads.
+        """
+        queries, keys, values = self.project(x, states, angles)
+        context = self.attend(queries, keys, values, bias or AttentionBias(), training)
+        return self.out_proj(context)
+
+    def project(self, x, states=None, angles=None):
+        """Queries `[B, H, T, d]`, keys and values `[B, K, S, d]`, scaled and turned."""
+        heads, kv = self.heads, self.kv_heads
+        if self.cross:
+            queries = self._split_heads(self.query(x), heads)
+            both = self._split_heads(self.key_value(states), 2 * kv)
+            keys, values = tf.split(both, 2, 1)
+        else:
+            fused = self._split_heads(self.qkv(x), heads + 2 * kv)
+            queries, keys, values = tf.split(fused, [heads, kv, kv], 1)
+        if self.query_norm is not None:
+            queries, keys = self.query_norm(queries), self.key_norm(keys)
+        if angles is not None:
+            queries, keys = rotate(queries, angles), rotate(keys, angles)
+        # Scaling queries and not scores costs S times less and keeps float16 in range.
+        return queries * tf.cast(self.scale, queries.dtype), keys, values
+
+    def attend(self, queries, keys, values, bias, training=None):
+        """Softmax-weighted sums of values, `[B, T, H d]`."""
+        shape, group = tf.shape(queries), self.heads // self.kv_heads
+        batch, length = shape[0], shape[2]
+        if group > 1:  # the queries of a group stand below each other: no key is copied
+            stacked = [batch, self.kv_heads, group * length, self.head_dim]
+            queries = tf.reshape(queries, stacked)
+        scores = tf.matmul(queries, keys, transpose_b=True)
+        if group > 1:
+            scores = tf.reshape(scores, [batch, self.heads, length, -1])
+        weights = self._weights(scores, bias)
+        weights = self.dropout(weights, training=training)
+        if group > 1:
+            weights = tf.reshape(
+                weights, [batch, self.kv_heads, group * length, tf.shape(keys)[2]]
+            )
+        context = tf.matmul(weights, values)
+        if group > 1:
+            context = tf.reshape(context, shape)
+        context = tf.transpose(context, [0, 2, 1, 3])
+        context = tf.reshape(context, [batch, length, self.heads * self.head_dim])
+        if bias.seen is not None:
+            context *= tf.cast(bias.seen, context.dtype)
+        return context
+
+    def _weights(self, scores, bias):
+        dtype, scores = scores.dtype, tf.cast(scores, tf.float32)
+        if self.config.attn_logit_softcapping:
+            scores = soft_cap(scores, self.config.attn_logit_softcapping)
+        if bias.scores is not None:
+            scores += bias.scores
+        return tf.cast(tf.nn.softmax(scores), dtype)
+
+    def _split_heads(self, x, heads):
+        """`[B, T, heads d]` to `[B, heads, T, d]`."""
+        shape = tf.shape(x)
+        x = tf.reshape(x, [shape[0], shape[1], heads, self.head_dim])
+        return tf.transpose(x, [0, 2, 1, 3])
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        config = self.config.to_dict()
+        return {**super().get_config(), "config": config, "cross": self.cross}
+
+
+def soft_cap(x, limit):
+    """`limit tanh(x / limit)`: bounds logits smoothly (Gemma 2, arXiv:2408.00118)."""
+    return limit * tf.tanh(x / limit)

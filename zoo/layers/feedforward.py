@@ -1,0 +1,116 @@
+"""The feed-forward layer, plain or gated, and activations by the names HF gives them."""
+
+import difflib
+
+import keras
+import tensorflow as tf
+
+from zoo.config import TransformerConfig
+from zoo.errors import ConfigError
+from zoo.layers.linear import Linear
+
+
+def gelu(x):
+    """Gaussian error linear unit, exact (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    return tf.nn.gelu(x, approximate=False)
+
+
+def gelu_tanh(x):
+    """The same through tanh, as GPT-2 has it."""
+    return tf.nn.gelu(x, approximate=True)
+
+
+def quick_gelu(x):
+    return x * tf.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_python": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_fast": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "relu": tf.nn.relu,
+    "relu2": lambda x: tf.square(tf.nn.relu(x)),
+    "relu6": tf.nn.relu6,
+    "silu": tf.nn.silu,
+    "swish": tf.nn.silu,
+    "mish": lambda x: x * tf.tanh(tf.nn.softplus(x)),
+    "elu": tf.nn.elu,
+    "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.01),
+    "tanh": tf.tanh,
+    "sigmoid": tf.sigmoid,
+    "linear": tf.identity,
+}
+
+
+def activation(name):
+    """The function that HF's config.json calls `name`; elementwise, keeps the dtype.
+
+    Raises:
+        ConfigError: if there is none, naming the closest.
+    """
+    if name not in ACTIVATIONS:
+        close = difflib.get_close_matches(str(name), ACTIVATIONS, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(
+            f"hidden_act={name!r} is unknown. {hint}Known: {', '.join(ACTIVATIONS)}."
+        )
+    return ACTIVATIONS[name]
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class FeedForward(keras.layers.Layer):
+    """`down(act(up(x)))`, or gated `down(act(gate) * up)` (Shazeer, arXiv:2002.05202).
+
+    A gated layer makes gate and up in one product: their rows are stacked in this
+    order in the weight of `up`.
+
+    Args:
+        config: TransformerConfig, or the dictionary of one.
+
+    Input and output `[B, T, D]`.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config = TransformerConfig.of(config)
+        self.gated = config.feedforward == "gated"
+        self.activation = activation(config.hidden_act)
+        self.up = self._linear(config.intermediate_size * (1 + self.gated), "up")
+        self.down = self._linear(config.hidden_size, "down")
+        self.dropout = keras.layers.Dropout(
+            config.feedforward_dropout_prob, dtype=self.dtype_policy
+        )
+
+    def _linear(self, units, name):
+        return Linear(
+            units,
+            use_bias=self.config.mlp_bias,
+            stddev=self.config.initializer_range,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        self.up.build((None, None, self.config.hidden_size))
+        self.down.build((None, None, self.config.intermediate_size))
+        self.built = True
+
+    def call(self, x, training=None):
+        x = self.up(x)
+        if self.gated:
+            gate, x = tf.split(x, 2, -1)
+            x *= self.activation(gate)
+        else:
+            x = self.activation(x)
+        return self.down(self.dropout(x, training=training))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}

@@ -1,0 +1,62 @@
+"""Which keys a query may see, and the additive form of it that no dtype overflows."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class AttentionBias(NamedTuple):
+    """What is added to attention scores, and which queries see any key at all.
+
+    Attributes:
+        scores: float32, broadcasts to `[B, H, T, S]`, or None for nothing.
+        seen: Broadcasts to `[B, T, 1]`, 1 where a query sees some key and else 0, in
+            float32; None where every query does.
+    """
+
+    scores: tf.Tensor | None = None
+    seen: tf.Tensor | None = None
+
+    def plus(self, bias):
+        """The same with another float32 bias on the scores."""
+        return self._replace(scores=bias if self.scores is None else self.scores + bias)
+
+
+def visible_keys(query_index, key_index, *, causal, window=None):
+    """The pattern that the order of tokens allows, bool `[T, S]`, or None for all.
+
+    Args:
+        query_index, key_index: Places in the sequence, int32 `[T]` and `[S]`.
+        causal: Whether keys after the query are hidden.
+        window: Keys that a query sees, itself included; in an encoder, to each side.
+    """
+    ahead = key_index[None, :] - query_index[:, None]
+    pattern = ahead <= 0 if causal else None
+    if window is not None:
+        near = ahead > -window
+        near = near if causal else near & (ahead < window)
+        pattern = near if pattern is None else pattern & near
+    return pattern
+
+
+def attention_bias(pattern=None, key_mask=None):
+    """Combines an order pattern with a padding mask.
+
+    Hidden keys get float32's lowest number: after the softmax, which runs in float32,
+    their weight is exactly 0, so that nothing in padding can reach a valid position.
+
+    Args:
+        pattern: bool `[T, S]` or None.
+        key_mask: `[B, S]`, non-zero at valid keys, or None.
+    """
+    allowed = None if pattern is None else pattern[None]
+    if key_mask is not None:
+        keys = tf.cast(key_mask, tf.bool)[:, None, :]
+        allowed = keys if allowed is None else allowed & keys
+    if allowed is None:
+        return AttentionBias()
+    scores = tf.where(allowed, 0.0, tf.float32.min)[:, None]
+    if key_mask is None:  # an order pattern alone always shows a query itself
+        return AttentionBias(scores)
+    seen = tf.cast(tf.reduce_any(allowed, -1, keepdims=True), tf.float32)
+    return AttentionBias(scores, seen)

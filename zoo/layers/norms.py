@@ -1,0 +1,64 @@
+"""Layer norm and root-mean-square norm; statistics are always taken in float32."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Norm(keras.layers.Layer):
+    """Normalises the last axis.
+
+    Args:
+        kind: "layer" (Ba et al. 2016, arXiv:1607.06450) or "rms" (Zhang and Sennrich
+            2019, arXiv:1910.07467).
+        epsilon: Added to the variance (or mean square) before the root.
+        use_bias: Whether a layer norm adds a bias; an RMS norm never does.
+
+    Input and output `[..., D]`, in the compute dtype.
+    """
+
+    def __init__(self, kind="layer", *, epsilon=1e-5, use_bias=True, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.epsilon = epsilon
+        self.use_bias = use_bias
+        self.bias = None
+
+    @classmethod
+    def of(cls, config, **kwargs):
+        """The norm that a TransformerConfig names."""
+        return cls(
+            config.norm,
+            epsilon=config.layer_norm_eps,
+            use_bias=config.norm_bias and config.norm == "layer",
+            **kwargs,
+        )
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        shape = (input_shape[-1],)
+        self.weight = self.add_weight(name="weight", shape=shape, initializer="ones")
+        if self.use_bias and self.kind == "layer":
+            self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros")
+        self.built = True
+
+    def call(self, x):
+        wide = tf.cast(x, tf.float32)
+        if self.kind == "layer":
+            wide -= tf.reduce_mean(wide, -1, keepdims=True)
+        power = tf.reduce_mean(tf.square(wide), -1, keepdims=True)
+        wide *= tf.math.rsqrt(power + self.epsilon)
+        y = tf.cast(wide, x.dtype) * self.weight
+        return y if self.bias is None else y + self.bias
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "epsilon": self.epsilon,
+            "use_bias": self.use_bias,
+        }

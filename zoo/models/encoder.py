@@ -1,0 +1,68 @@
+"""BertModel: an encoder-only Transformer (Devlin et al. 2018, arXiv:1810.04805)."""
+
+import keras
+import tensorflow as tf
+
+from zoo.layers.embeddings import Embeddings
+from zoo.layers.linear import Linear
+from zoo.layers.stack import Stack
+from zoo.models.base import TransformerModel
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class BertModel(TransformerModel):
+    """Embeddings and a stack in which every token sees every other.
+
+    Call it with ids, or with a dictionary of `input_ids` `[B, T]` and, where wanted,
+    `attention_mask`, `token_type_ids`, `position_ids`, all int `[B, T]`. It gives
+    `last_hidden_state` `[B, T, D]`. A fully padded row is finite.
+
+    Args:
+        config: TransformerConfig.
+        dtype: Keras dtype policy ("float32", "mixed_bfloat16", ...).
+    """
+
+    assembly = "encoder"
+    input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+
+    def __init__(self, config, *, dtype=None, **kwargs):
+        super().__init__(config, dtype=dtype, **kwargs)
+        config, options = self.config, {"dtype": self.dtype_policy}
+        self.embeddings = Embeddings(config, name="embeddings", **options)
+        self.encoder = Stack(config, name="encoder", **options)
+        self.pooler = None
+        if config.pooler:
+            self.pooler = Linear(
+                config.hidden_size,
+                stddev=config.initializer_range,
+                name="pooler",
+                **options,
+            )
+        self.build()
+
+    def build_layers(self):
+        shape = (None, None, self.config.hidden_size)
+        self.embeddings.build(shape)
+        self.encoder.build(shape)
+        if self.pooler is not None:
+            self.pooler.build((None, self.config.hidden_size))
+
+    def run(self, inputs, *, training=None, every_state=False):
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+        positions = inputs.get("position_ids")
+        if positions is None:
+            positions = tf.range(tf.shape(ids)[1])
+        x = self.embeddings(
+            ids, positions, inputs.get("token_type_ids"), training=training
+        )
+        return self.encoder(
+            x,
+            attention_mask=mask,
+            position_ids=positions,
+            training=training,
+            every_state=every_state,
+        )
+
+    def pooled_output(self, last_hidden_state):
+        """BERT's summary of a text: tanh of a layer on its first token, `[B, D]`."""
+        return tf.tanh(self.pooler(last_hidden_state[:, 0]))

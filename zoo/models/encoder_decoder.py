@@ -1,0 +1,85 @@
+"""T5Model: an encoder-decoder Transformer (Raffel et al. 2019, arXiv:1910.10683)."""
+
+import keras
+import tensorflow as tf
+
+from zoo.layers.embeddings import Embeddings
+from zoo.layers.stack import Stack
+from zoo.models.base import TransformerModel, language_model_head, logits
+from zoo.models.decoder import count_positions
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class T5Model(TransformerModel):
+    """An encoder, a decoder that attends to it, one token table for both, and a head.
+
+    Call it with a dictionary of `input_ids` `[B, S]` and `decoder_input_ids` `[B, T]`
+    and, where wanted, `attention_mask` `[B, S]` and `decoder_attention_mask` `[B, T]`,
+    all int. It gives `logits` `[B, T, V]` of the next token.
+
+    Args:
+        config: TransformerConfig.
+        dtype: Keras dtype policy ("float32", "mixed_bfloat16", ...).
+    """
+
+    assembly = "encoder_decoder"
+    input_names = (
+        "input_ids",
+        "decoder_input_ids",
+        "attention_mask",
+        "decoder_attention_mask",
+    )
+    required_inputs = ("input_ids", "decoder_input_ids")
+
+    def __init__(self, config, *, dtype=None, **kwargs):
+        super().__init__(config, dtype=dtype, **kwargs)
+        config, options = self.config, {"dtype": self.dtype_policy}
+        self.embeddings = Embeddings(config, name="embeddings", **options)
+        self.encoder = Stack(config, name="encoder", **options)
+        self.decoder = Stack(
+            config,
+            depth=config.num_decoder_layers,
+            causal=True,
+            cross=True,
+            name="decoder",
+            **options,
+        )
+        self.lm_head = language_model_head(config, self.dtype_policy)
+        self.build()
+
+    def build_layers(self):
+        shape = (None, None, self.config.hidden_size)
+        for layer in (self.embeddings, self.encoder, self.decoder, self.lm_head):
+            if layer is not None:
+                layer.build(shape)
+
+    def run(self, inputs, *, training=None, every_state=False):
+        options = {"training": training, "every_state": every_state}
+        mask = inputs.get("attention_mask")
+        encoded = self.encode(inputs["input_ids"], mask, **options)
+        states = encoded[-1] if every_state else encoded
+        ids = inputs["decoder_input_ids"]
+        decoder_mask = inputs.get("decoder_attention_mask")
+        positions = count_positions(ids, decoder_mask)
+        x = self.decoder(
+            self.embeddings(ids, positions, training=training),
+            attention_mask=decoder_mask,
+            position_ids=positions,
+            states=states,
+            states_mask=mask,
+            **options,
+        )
+        if every_state:
+            return {"encoder": encoded, "decoder": x}
+        return logits(x, self.config, self.lm_head, self.embeddings.tokens)
+
+    def encode(self, input_ids, attention_mask=None, *, training=None, every_state=False):
+        """The encoder's states `[B, S, D]`, or with `every_state` those of each layer."""
+        positions = tf.range(tf.shape(input_ids)[1])
+        return self.encoder(
+            self.embeddings(input_ids, positions, training=training),
+            attention_mask=attention_mask,
+            position_ids=positions,
+            training=training,
+            every_state=every_state,
+        )
