@@ -1,0 +1,87 @@
+"""Transformer models for Keras 3 and TensorFlow: checkpoints in, trained and served.
+
+The public names are loaded when they are first used, so that `import zoo` costs nothing
+that the caller does not need; TensorFlow itself comes with the first model.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from zoo import errors
+
+if TYPE_CHECKING:
+    from zoo.config import TransformerConfig
+    from zoo.models import BertModel, GPTModel, T5Model
+    from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
+    from zoo.tokenizers import Tokenizer
+
+__all__ = [
+    "BertModel",
+    "GPTModel",
+    "MaskedLM",
+    "T5Model",
+    "TextClassifier",
+    "TextEmbedder",
+    "Tokenizer",
+    "TransformerConfig",
+    "errors",
+]
+
+_ROOMS = {
+    "BertModel": "zoo.models",
+    "GPTModel": "zoo.models",
+    "MaskedLM": "zoo.tasks",
+    "T5Model": "zoo.models",
+    "TextClassifier": "zoo.tasks",
+    "TextEmbedder": "zoo.tasks",
+    "Tokenizer": "zoo.tokenizers",
+    "TransformerConfig": "zoo.config",
+}
+
+
+def _choose_backend():
+    """Has Keras run on TensorFlow, and TensorFlow keep its start-up notes to itself.
+
+    Both read the environment when they are imported, so this stands before either, and
+    what the user has set stays.
+
+    Raises:
+        ZooError: if Keras runs, or is told to run, on something else.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # The package is in sys.modules before its body has run, hence the second getattr.
+    config = getattr(sys.modules.get("keras"), "config", None)
+    if hasattr(config, "backend"):
+        backend = config.backend()
+    if backend != "tensorflow":
+        raise errors.ZooError(
+            f"zoo runs on Keras's TensorFlow backend, but this process uses '{backend}'"
+            " (KERAS_BACKEND, or ~/.keras/keras.json). Set KERAS_BACKEND=tensorflow, "
+            "or import zoo before keras, in a new process."
+        )
+    # 2: errors are shown; notes on oneDNN, CUDA and CPU instructions are not.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+_choose_backend()
+
+
+def __getattr__(name):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("keras-transformer-zoo")
+    if name not in _ROOMS:
+        close = difflib.get_close_matches(name, __all__, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'.{hint}")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,0 +1,1 @@
+"""Complete recipes, one per task: data, tokenizer, `fit`, metric, picture, export."""

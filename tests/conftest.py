@@ -1,0 +1,32 @@
+"""What all tests share: a quiet TensorFlow, few threads, seeds, and sample material."""
+
+import os
+
+# TensorFlow and the hub's client read these when they are imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: threads would only fight
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+import pytest
+
+
+@pytest.fixture
+def seed():
+    """Seeds Python, NumPy and Keras, and gives the seed."""
+    import keras
+
+    keras.utils.set_random_seed(1234)
+    return 1234
+
+
+@pytest.fixture
+def sample(request):
+    """`zoo.data.samples.fetch`, for tests that are marked `download`."""
+    if request.node.get_closest_marker("download") is None:
+        pytest.fail("a test that fetches samples needs @pytest.mark.download")
+    from zoo.data.samples import fetch
+
+    return fetch

@@ -1,0 +1,1 @@
+"""For maintainers: benchmarks, and makers of the fixtures that the tests compare with."""
