@@ -1,11 +1,12 @@
 """Files of a model directory: found locally or on the hub, read safely, replaced whole.
 
 Everything that comes from a stranger's directory passes through here before a parser
-sees it: names are plain basenames of regular files, JSON is capped in size and depth
-and may not repeat a key.
+sees it: names are plain basenames of regular files, JSON is capped in size, depth and
+cost, and may not repeat a key.
 """
 
 import contextlib
+import fnmatch
 import json
 import os
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from zoo.errors import CheckpointError
 
-# What is fetched from the hub. Pickles (.bin, .pt), .h5 and code are never asked for.
+# What is fetched from the hub. Pickles (.bin, .pt), .h5 and code are never asked for,
+# nor weights under other names: "consolidated.safetensors" would double the download.
 HUB_PATTERNS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
+    "model.safetensors",
+    "model-*.safetensors",
+    "model.safetensors.index.json",
     "*.json",
     "*.txt",
     "*.model",
@@ -75,43 +78,129 @@ def find_directory(source, *, revision=None, patterns=HUB_PATTERNS):
         ) from error
 
 
-def read_json(path, *, limit=16 << 20, error=CheckpointError):
+def file_in(directory, name, *, error=CheckpointError):
+    """The regular file called `name` that lies in `directory`, as a path without links.
+
+    A symbolic link may lead to a file of the same directory. In the hub's cache, where
+    `snapshots/<commit>/<name>` is a link to `blobs/<hash>`, it may also lead to a file
+    of that `blobs` directory. A link to any other place is refused: names often come
+    from a stranger's file.
+
+    Args:
+        directory: An existing directory.
+        name: A plain file name, without any path.
+
+    Raises:
+        error: if `name` is not plain, leads elsewhere, or is not a regular file.
+    """
+    directory = Path(directory)
+    if (
+        not isinstance(name, str)
+        or not name.isprintable()
+        or name in ("", ".", "..")
+        or any(sign in name for sign in "/\\:")
+        or len(os.fsencode(name)) > 255
+    ):
+        raise error(
+            f"{directory}: {shorten(name)} is not a plain file name. Only files that "
+            "lie in the directory itself are read: fetch the directory again from a "
+            "source that you trust."
+        )
+    try:
+        home = directory.resolve()
+        path = (home / name).resolve()
+        if path.parent != home and path.parent not in _blobs(home):
+            raise error(
+                f"{directory}: {name} is a link that leads to {path}, outside the "
+                "directory. Copy the file there, or pass the directory it lies in."
+            )
+        if not path.is_file():
+            what = "is not a regular file" if path.exists() else "is not there"
+            raise error(f"{directory}: {name} {what}. Fetch the directory again.")
+    except (OSError, RuntimeError) as problem:  # no permission; a circle of links
+        raise error(
+            f"{directory}: {name} cannot be opened ({_first_line(problem)})."
+        ) from problem
+    return path
+
+
+def _blobs(directory):
+    """Where the links of a snapshot in the hub's cache lead to; nothing elsewhere."""
+    return [
+        commit.parent.parent / "blobs"
+        for commit in (directory, *directory.parents)
+        if commit.parent.name == "snapshots"
+    ]
+
+
+def read_json(path, *, limit=16 << 20, memory=None, error=CheckpointError):
     """The JSON object in a file, of at most `limit` bytes and without repeated keys.
+
+    Args:
+        path: The file.
+        limit: Most bytes that the file may have.
+        memory: See `parse_json`.
 
     Raises:
         error: naming the file, if it is missing, too large, or not a JSON object.
     """
     path = Path(path)
-    return parse_json(read_bytes(path, limit=limit, error=error), path.name, error)
+    data = read_bytes(path, limit=limit, error=error)
+    return parse_json(data, path.name, error, memory=memory)
 
 
 def read_bytes(path, *, limit, error=CheckpointError):
     """The bytes of a regular file of at most `limit` bytes."""
     path = Path(path)
     if not path.is_file():
-        raise error(f"{path}: no such file.")
-    size = path.stat().st_size
-    if size > limit:
+        what = "is not a regular file" if path.exists() else "there is no such file"
+        raise error(f"{path}: {what}.")
+    try:
+        with path.open("rb") as file:
+            # Not `stat`: some files are longer than they say.
+            data = file.read(limit + 1)
+    except OSError as problem:
+        raise error(
+            f"{path}: the file cannot be read ({_first_line(problem)})."
+        ) from problem
+    if len(data) > limit:
+        size = max(path.stat().st_size, len(data))
         raise error(
             f"{path.name} has {size:,} bytes; at most {limit:,} are read. "
             "Is this really the file it is named after?"
         )
-    return path.read_bytes()
+    return data
 
 
-def parse_json(data, name, error=CheckpointError):
-    """A JSON object from bytes. `name` is how error messages call it."""
+def parse_json(data, name, error=CheckpointError, *, memory=None):
+    """A JSON object from UTF-8 bytes, without repeated keys.
+
+    Args:
+        data: The text.
+        name: How error messages call it.
+        error: Class of the errors.
+        memory: Most bytes of memory that parsing may take, by an upper bound that is
+            found by counting signs before anything is parsed. A few megabytes of
+            "{},{},{}" would take a hundred. None sets no bound.
+    """
 
     def unique(pairs):
         found = dict(pairs)
         if len(found) != len(pairs):
             seen = set()
             repeated = next(k for k, _ in pairs if k in seen or seen.add(k))
-            raise error(f"{name}: the key {repeated!r} stands there twice.")
+            raise error(f"{name}: the key {shorten(repeated)} stands there twice.")
         return found
 
+    if memory is not None and _parsing_cost(data) > memory:
+        raise error(
+            f"{name}: {len(data):,} bytes of JSON with {data.count(b':'):,} keys are "
+            "more than any checkpoint of this kind has. Fetch the file again from a "
+            "source that you trust."
+        )
     try:
-        value = json.loads(data, object_pairs_hook=unique)
+        # `json` itself would also take UTF-16 and UTF-32.
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as problem:
         if isinstance(problem, error):
             raise
@@ -123,62 +212,143 @@ def parse_json(data, name, error=CheckpointError):
     return value
 
 
+def _parsing_cost(data):
+    """An upper bound of the memory that `json.loads` needs for `data`, in bytes."""
+    # The bytes, the text, and the strings cut out of it: one byte a character in
+    # ASCII, up to four otherwise.
+    text = len(data) * (3 if data.isascii() else 9)
+    keys = data.count(b":")
+    values = sum(data.count(sign) for sign in (b",", b"[", b"{"))
+    return text + 450 * keys + 150 * values
+
+
 @contextlib.contextmanager
-def staged_directory(target):
+def staged_directory(target, *, replaces=()):
     """A temporary directory beside `target` whose files replace those of `target`.
 
     When the block ends, its files are moved into `target` one by one, over files of
-    the same name; other files there stay. When the block or the move fails, `target`
-    is left as it was.
+    the same name; at no moment is a file missing or half written. Then the files of
+    `target` that match `replaces` and were not written anew are removed. Other files
+    stay. When the block or the move fails, `target` is left as it was.
 
     Args:
-        target: Directory to write; made if it does not exist.
+        target: Directory to write; made if it does not exist. A link is followed.
+        replaces: File name patterns (as in `fnmatch`) of what the new files stand in
+            for as a whole, such as the shards of an earlier, larger save.
 
     Yields:
         Path of the temporary directory, on the same file system.
     """
     target = Path(target).expanduser()
     if target.exists() and not target.is_dir():
-        raise CheckpointError(f"{target} is a file; a directory is to be written there.")
-    parent = target.absolute().parent
+        raise CheckpointError(
+            f"{target} is a file; a directory is to be written there. Pass another "
+            "name, or move the file away."
+        )
+    target = target.resolve()
+    parent = target.parent
     parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+    new, old = stage / "new", stage / "old"
     try:
-        new = stage / "new"
         new.mkdir()
         yield new
-        for path in new.rglob("*"):
-            if path.is_file():
-                _flush(path)
+        for path in _files(new):
+            _flush(path)
         if target.exists():
-            _replace_files(new, target, stage / "old")
+            _replace_files(new, target, old, replaces)
         else:
             os.rename(new, target)
+        _flush(target)
         _flush(parent)
-    finally:
+    except _NotUndone:
+        raise  # the only copies of some files are now in `old`
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    else:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _replace_files(new, target, old):
+class _NotUndone(CheckpointError):
+    """A failed move that could not be taken back either."""
+
+
+def _replace_files(new, target, old, replaces):
     """Moves each file of `new` over its namesake in `target`; undone if one fails."""
-    done = []
+    names = [path.relative_to(new) for path in _files(new)]
+    stale = [
+        path.relative_to(target)
+        for path in target.iterdir()
+        if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in replaces)
+        and (path.is_symlink() or path.is_file())
+    ]
+    done, made = [], []
     try:
-        for path in sorted(p for p in new.rglob("*") if p.is_file()):
-            name = path.relative_to(new)
+        for name in names:
             there, kept = target / name, old / name
-            there.parent.mkdir(parents=True, exist_ok=True)
-            if there.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                os.rename(there, kept)
+            made += _make_directories(there.parent)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(there):
+                _keep(there, kept)
             done.append((there, kept))
-            os.replace(path, there)
-    except BaseException:
-        for there, kept in reversed(done):
-            if kept.exists():
+            os.replace(new / name, there)
+        for name in stale:
+            if name not in names:
+                old.mkdir(exist_ok=True)
+                done.append((target / name, old / name))
+                os.rename(target / name, old / name)
+    except BaseException as failure:
+        _undo(done, made, failure)
+        raise
+
+
+def _keep(there, kept):
+    """Makes `kept` a second name of the file `there`."""
+    if there.is_dir() and not there.is_symlink():
+        raise CheckpointError(
+            f"{there} is a directory; a file is to be written there. Move it away."
+        )
+    try:
+        os.link(there, kept, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # file systems without hard links
+        shutil.copy2(there, kept, follow_symlinks=False)
+
+
+def _undo(done, made, failure):
+    lost = []
+    for there, kept in reversed(done):
+        try:
+            if os.path.lexists(kept):
                 os.replace(kept, there)
             else:
                 there.unlink(missing_ok=True)
-        raise
+        except OSError:
+            lost.append((there, kept))
+    for directory in reversed(made):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+    if lost:
+        pairs = ", ".join(f"{kept} -> {there}" for there, kept in lost)
+        raise _NotUndone(
+            f"Writing failed ({_first_line(failure)}), and so did putting back what "
+            f"was there. Move these by hand: {pairs}."
+        ) from failure
+
+
+def _make_directories(path):
+    """Makes a directory and its parents; the list of those that were not there."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir()
+    return missing[::-1]
+
+
+def _files(directory):
+    return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
 def _flush(path):
@@ -188,6 +358,12 @@ def _flush(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def shorten(value, length=80):
+    """`repr` of a stranger's value, for an error message."""
+    text = repr(value[: length + 1] if isinstance(value, str) else value)
+    return text if len(text) <= length + 2 else f"{text[:length]}...'"
 
 
 def _first_line(error):

@@ -1,0 +1,40 @@
+"""Checkpoint formats: strict reading and writing of safetensors, and weight tables."""
+
+from zoo.checkpoints.arrays import aligned_zeros, as_tensor
+from zoo.checkpoints.header import TensorInfo
+from zoo.checkpoints.mapping import (
+    JOINED,
+    SAME,
+    TRANSPOSED,
+    Padded,
+    Plan,
+    Row,
+    Stacked,
+    Transform,
+    WeightTable,
+    plan,
+    tensors_to_write,
+)
+from zoo.checkpoints.reader import Checkpoint
+from zoo.checkpoints.writer import WEIGHT_FILES, LazyTensor, write_checkpoint
+
+__all__ = [
+    "JOINED",
+    "SAME",
+    "TRANSPOSED",
+    "WEIGHT_FILES",
+    "Checkpoint",
+    "LazyTensor",
+    "Padded",
+    "Plan",
+    "Row",
+    "Stacked",
+    "TensorInfo",
+    "Transform",
+    "WeightTable",
+    "aligned_zeros",
+    "as_tensor",
+    "plan",
+    "tensors_to_write",
+    "write_checkpoint",
+]
