@@ -294,7 +294,7 @@ import os, pathlib
 
 def prepare_metadata_for_build_wheel(directory, config_settings=None):
     name, version = os.environ["ZOO_SAMPLE"].split("==")
-    made = pathlib.Path(directory, f"{name}-{version}.dist-info")
+    made = pathlib.Path(directory, f"{name.replace('-', '_')}-{version}.dist-info")
     made.mkdir()
     text = f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n"
     (made / "METADATA").write_text(text)

@@ -1,0 +1,154 @@
+"""Every Python block of the README files and of docs/ runs.
+
+The blocks of one file run in order, in one namespace, in an empty working directory. A
+block that an HTML comment `<!-- marker: download -->` stands above (with only blank
+lines between) runs under `-m download` alone, after the blocks before it.
+"""
+
+import linecache
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
+MARKER = re.compile(r"^<!-- marker: (?P<name>\w+) -->$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code: its text, the line it starts on, and its marker, or ""."""
+
+    text: str
+    line: int
+    marker: str
+
+
+def python_blocks(text):
+    """The blocks of a Markdown text that are fenced as `python`."""
+    blocks, marker, lines = [], "", text.splitlines()
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        opened = FENCE.match(line)
+        if not opened:
+            found = MARKER.match(line.strip())
+            marker = found["name"] if found else marker if not line.strip() else ""
+            continue
+        start, body = number + 1, []
+        close = re.compile(rf"^ *{re.escape(opened['fence'])}[`~]* *$")
+        while number < len(lines) and not close.match(lines[number]):
+            body.append(lines[number].removeprefix(opened["indent"]))
+            number += 1
+        if number == len(lines):
+            raise ValueError(f"the block that opens on line {start - 1} never ends")
+        number += 1
+        if opened["info"].split()[:1] == ["python"]:
+            blocks.append(Block("\n".join(body) + "\n", start, marker))
+        marker = ""
+    return blocks
+
+
+def run_blocks(blocks, page, markers):
+    """Runs blocks in one namespace; those with a marker only if it is in `markers`."""
+    namespace = {"__name__": "__main__"}
+    for block in blocks:
+        if block.marker and block.marker not in markers:
+            continue
+        name = f"{page}:{block.line}"
+        # So that tracebacks show the line of the block.
+        linecache.cache[name] = (
+            len(block.text),
+            None,
+            block.text.splitlines(True),
+            name,
+        )
+        exec(compile(block.text, name, "exec"), namespace)
+
+
+def pages():
+    for page in PAGES:
+        blocks = (
+            python_blocks(page.read_text(encoding="utf-8")) if page.exists() else []
+        )
+        name = str(page.relative_to(ROOT))
+        if any(not block.marker for block in blocks):
+            yield pytest.param(page, set(), id=name)
+        for marker in sorted({block.marker for block in blocks} - {""}):
+            mark = getattr(pytest.mark, marker)
+            yield pytest.param(page, {marker}, marks=mark, id=f"{name}-{marker}")
+
+
+@pytest.mark.parametrize(("page", "markers"), list(pages()))
+def test_every_block_of_the_page_runs(page, markers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(page.read_text(encoding="utf-8"))
+    run_blocks(blocks, page.relative_to(ROOT), markers)
+
+
+def test_a_failing_block_fails_and_names_its_line():
+    blocks = python_blocks(
+        "# Page\n\n```python\nx = 1\n```\n\n```python\nassert x == 2\n```"
+    )
+    with pytest.raises(AssertionError) as caught:
+        run_blocks(blocks, "page.md", set())
+    assert str(caught.traceback[-1].path) == "page.md:8"
+
+
+def test_only_python_blocks_count_and_markers_hold_for_one_block():
+    text = """
+<!-- marker: download -->
+
+```python
+a = fetch()
+```
+
+```python
+b = 1
+```
+<!-- marker: download -->
+Words between.
+```python
+c = 2
+```
+```sh
+make demo
+```
+````markdown
+```python
+inside another block
+```
+````
+1. In a list:
+   ```python
+   d = 3
+   ```
+"""
+    assert python_blocks(text) == [
+        Block("a = fetch()\n", 5, "download"),
+        Block("b = 1\n", 9, ""),
+        Block("c = 2\n", 14, ""),
+        Block("d = 3\n", 26, ""),
+    ]
+
+
+def test_a_marked_block_runs_only_when_asked_for():
+    blocks = [Block("seen = []\n", 1, ""), Block("1 / 0\n", 3, "download")]
+    run_blocks(blocks, "page.md", set())
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(blocks, "page.md", {"download"})
+
+
+def test_an_open_block_is_an_error():
+    with pytest.raises(ValueError, match="line 2 never ends"):
+        python_blocks("words\n```python\nx = 1\n")
+
+
+def test_the_pages_that_exist_are_found():
+    assert ROOT / "README.md" in PAGES
+    assert all(page in PAGES for page in (ROOT / "docs").rglob("*.md"))
