@@ -6,6 +6,10 @@ JOBS ?= 2
 VENV := .venv
 CONSTRAINTS := tools/constraints.txt
 RUN := $(VENV)/bin/python
+# Names, because `call` splits its arguments at commas.
+BASE := .[garden,test,docs]
+WITH_PARITY := .[garden,test,docs,parity]
+WITHOUT_GARDEN := .[test,docs]
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,16 +46,16 @@ define install
 endef
 
 $(VENV)/ready-base: setup.cfg pyproject.toml $(CONSTRAINTS)
-	$(call install,$(VENV),$(CONSTRAINTS),.[garden,test,docs])
+	$(call install,$(VENV),$(CONSTRAINTS),$(BASE))
 	@touch $@
 
 # `install` takes the first stamp away, for as long as the environment is in between.
 $(VENV)/ready-parity: $(VENV)/ready-base
-	$(call install,$(VENV),$(CONSTRAINTS),.[garden,test,docs,parity])
+	$(call install,$(VENV),$(CONSTRAINTS),$(WITH_PARITY))
 	@touch $(VENV)/ready-base $@
 
 .venv-tf221/ready-base: setup.cfg pyproject.toml tools/constraints-tf221.txt
-	$(call install,.venv-tf221,tools/constraints-tf221.txt,.[test,docs])
+	$(call install,.venv-tf221,tools/constraints-tf221.txt,$(WITHOUT_GARDEN))
 	@touch $@
 
 setup: $(VENV)/ready-base  ## only the set-up of the other targets
