@@ -219,7 +219,7 @@ def _parsing_cost(data):
     text = len(data) * (3 if data.isascii() else 9)
     keys = data.count(b":")
     values = sum(data.count(sign) for sign in (b",", b"[", b"{"))
-    return text + 450 * keys + 150 * values
+    return text + 300 * keys + 100 * values
 
 
 @contextlib.contextmanager
@@ -259,8 +259,9 @@ def staged_directory(target, *, replaces=()):
             _replace_files(new, target, old, replaces)
         else:
             os.rename(new, target)
-        _flush(target)
-        _flush(parent)
+        for directory in (target, parent):
+            with contextlib.suppress(OSError):  # not all file systems can
+                _flush(directory)
     except _NotUndone:
         raise  # the only copies of some files are now in `old`
     except BaseException:
@@ -296,8 +297,9 @@ def _replace_files(new, target, old, replaces):
         for name in stale:
             if name not in names:
                 old.mkdir(exist_ok=True)
+                _keep(target / name, old / name)
                 done.append((target / name, old / name))
-                os.rename(target / name, old / name)
+                (target / name).unlink()
     except BaseException as failure:
         _undo(done, made, failure)
         raise

@@ -23,7 +23,7 @@ MAX_SHARDS = 512
 MAX_TENSORS = 65_536
 MAX_INDEX_BYTES = 12 << 20
 MAX_PARSING_MEMORY = 56 << 20
-MAX_HEADERS_BYTES = 32 << 20
+MAX_HEADERS_BYTES = 12 << 20
 
 # Small enough to be checked while it is still in the processor's cache.
 CHUNK_BYTES = 1 << 20
