@@ -7,9 +7,10 @@ from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.layers.attention import soft_cap
 from zoo.layers.linear import Linear, multiply
+from zoo.models.pretrained import Pretrained
 
 
-class TransformerModel(keras.Model):
+class TransformerModel(Pretrained, keras.Model):
     """A Keras model that a TransformerConfig describes whole.
 
     Its weights exist as soon as it does. Subclasses make their layers in `__init__`,

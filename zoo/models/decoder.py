@@ -23,6 +23,7 @@ class GPTModel(TransformerModel):
     """
 
     assembly = "decoder"
+    architecture = "causal_lm"
     input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
     def __init__(self, config, *, dtype=None, **kwargs):
@@ -32,6 +33,10 @@ class GPTModel(TransformerModel):
         self.decoder = Stack(config, causal=True, name="decoder", **options)
         self.lm_head = language_model_head(config, self.dtype_policy)
         self.build()
+
+    @property
+    def heads(self):
+        return ("lm_head",) if self.lm_head is not None else ()
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

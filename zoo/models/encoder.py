@@ -23,6 +23,7 @@ class BertModel(TransformerModel):
     """
 
     assembly = "encoder"
+    architecture = "model"
     input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
     def __init__(self, config, *, dtype=None, **kwargs):
@@ -39,6 +40,10 @@ class BertModel(TransformerModel):
                 **options,
             )
         self.build()
+
+    @property
+    def heads(self):
+        return ("pooler",) if self.pooler is not None else ()
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

@@ -23,6 +23,7 @@ class T5Model(TransformerModel):
     """
 
     assembly = "encoder_decoder"
+    architecture = "seq2seq_lm"
     input_names = (
         "input_ids",
         "decoder_input_ids",
@@ -46,6 +47,10 @@ class T5Model(TransformerModel):
         )
         self.lm_head = language_model_head(config, self.dtype_policy)
         self.build()
+
+    @property
+    def heads(self):
+        return ("lm_head",) if self.lm_head is not None else ()
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

@@ -1,0 +1,45 @@
+"""A family: one translation of its config.json and one table of its weights."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from zoo.checkpoints import WeightTable
+from zoo.config import TransformerConfig
+from zoo.families.translation import Translation
+
+
+@dataclass(frozen=True)
+class Family:
+    """What zoo knows of one kind of checkpoint.
+
+    Attributes:
+        assembly: "encoder", "decoder" or "encoder_decoder".
+        translation: How config.json spells a TransformerConfig.
+        table: Which tensors hold which weights; or a function of the configuration
+            that says so, where names of tensors depend on it.
+        architectures: HF's class name for each architecture of zoo's classes: "model",
+            "masked_lm", "sequence_classification", "causal_lm", "seq2seq_lm".
+        settle: What the names of a checkpoint's tensors still decide about its
+            configuration; None where config.json says all.
+    """
+
+    assembly: str
+    translation: Translation
+    table: WeightTable | Callable[[TransformerConfig], WeightTable]
+    architectures: Mapping[str, str]
+    settle: Callable[[TransformerConfig, Iterable[str]], TransformerConfig] | None = None
+
+    @property
+    def model_type(self) -> str:
+        """Its name in config.json."""
+        return self.translation.model_type
+
+    def table_for(self, config: TransformerConfig) -> WeightTable:
+        """The weight table of this configuration."""
+        return self.table(config) if callable(self.table) else self.table
+
+
+def query_key_value_rows(config):
+    """Rows of queries, keys and values in a stacked weight."""
+    keys = config.num_key_value_heads * config.head_dim
+    return config.num_attention_heads * config.head_dim, keys, keys

@@ -1,0 +1,234 @@
+"""Models from checkpoints and back: the way through files, families and weights."""
+
+import json
+import logging
+
+import keras
+
+from zoo import families
+from zoo.checkpoints import (
+    WEIGHT_FILES,
+    Checkpoint,
+    as_tensor,
+    plan,
+    tensors_to_write,
+    write_checkpoint,
+)
+from zoo.config import TransformerConfig
+from zoo.errors import CheckpointError
+from zoo.files import find_directory, read_json, staged_directory
+from zoo.layers.initializers import Normal, uninitialized
+
+logger = logging.getLogger("zoo")
+
+
+class Pretrained:
+    """What models and tasks share that come from Hugging Face directories and go there.
+
+    Attributes:
+        assembly: "encoder", "decoder" or "encoder_decoder": which checkpoints fit.
+        architecture: Key of the class in `Family.architectures`.
+        body: Name of the attribute that holds the model without its task, or "".
+    """
+
+    assembly: str
+    architecture: str = "model"
+    body = ""
+    config: TransformerConfig
+    _tokenizer = None
+    _tokenizer_files: dict[str, bytes] | None = None
+
+    @classmethod
+    def from_pretrained(cls, source, dtype=None, *, revision=None, **options):
+        """The model of a checkpoint.
+
+        Args:
+            source: A Hugging Face directory, or a hub id ("google-bert/bert-base-cased").
+            dtype: Keras dtype policy, such as "float32", "bfloat16" (weights too) or
+                "mixed_bfloat16"; None: Keras's global policy.
+            revision: Branch, tag or commit on the hub.
+            options: What this class lets one change, such as `labels`.
+
+        Raises:
+            CheckpointError: if the checkpoint is damaged, is another kind of model, or
+                does not hold exactly what its config.json says. Nothing is loaded then.
+        """
+        directory = find_directory(source, revision=revision)
+        given = read_json(directory / "config.json")
+        family = families.family_named(given.get("model_type"))
+        cls._check_assembly(family, directory)
+        config = cls.adapt_config(family.translation.read(given), **options)
+        with Checkpoint(directory) as checkpoint:
+            if family.settle is not None:
+                config = family.settle(config, checkpoint.tensors)
+            with uninitialized():
+                model = cls(config, dtype=dtype)
+            model.read_extras(directory)
+            steps = model.plan_weights(checkpoint, new=cls.new_heads(**options))
+            model._fill(steps)
+        from zoo.tokenizers.formats import read_files
+
+        model._tokenizer_files = read_files(directory)
+        return model
+
+    @classmethod
+    def adapt_config(cls, config):
+        """The configuration that this class makes of a checkpoint's; takes `options`."""
+        return config
+
+    @classmethod
+    def new_heads(cls):
+        """Heads that start anew although the checkpoint has them; takes `options`."""
+        return ()
+
+    @property
+    def heads(self):
+        """Heads of the family's weight table that this object has."""
+        return ()
+
+    def load_checkpoint(self, source, *, revision=None):
+        """Fills this model's weights from a checkpoint of the same configuration.
+
+        Raises:
+            CheckpointError: as `from_pretrained`; the weights are then as they were.
+        """
+        with Checkpoint(find_directory(source, revision=revision)) as checkpoint:
+            steps = self.plan_weights(checkpoint)
+            for _ in steps.arrays():  # all is read and checked before all is assigned
+                pass
+            self._fill(steps)
+
+    def plan_weights(self, checkpoint, new=()):
+        """Compares this model with a checkpoint before anything is read: a `Plan`."""
+        family = families.family_for(self.config, self.assembly)
+        return plan(
+            family.table_for(self.config),
+            checkpoint,
+            self.weights_by_path(),
+            heads=self.heads,
+            new=new,
+            config=self.config,
+        )
+
+    def _fill(self, steps):
+        weights = self.weights_by_path()
+        for path, array in steps.arrays():
+            weights[path].assign(as_tensor(array))
+        for paths in steps.new.values():
+            for path in paths:
+                initialize(weights[path], self.config)
+        if said := steps.summary():
+            logger.warning("%s: %s", type(self).__name__, said)
+
+    def save_pretrained(self, directory, *, max_shard_size="5GB"):
+        """Writes a Hugging Face directory that `transformers` loads with equal outputs.
+
+        Files are written beside and moved, so that a failure leaves what was there.
+
+        Args:
+            directory: Made if it does not exist; other files in it stay.
+            max_shard_size: Bytes, or "500MB", "5GB": above it the weights are split.
+
+        Raises:
+            ConfigError: if the family has no words for this configuration.
+        """
+        family = families.family_for(self.config, self.assembly)
+        config = family.translation.write(self.config)
+        if self.architecture in family.architectures:
+            config["architectures"] = [family.architectures[self.architecture]]
+        config["dtype"] = self.variable_dtype
+        tensors = tensors_to_write(
+            family.table_for(self.config),
+            self.weights_by_path(),
+            heads=self.heads,
+            config=self.config,
+            prefix=self.architecture != "model",
+        )
+        with staged_directory(directory, replaces=WEIGHT_FILES) as stage:
+            text = json.dumps(config, indent=2, ensure_ascii=False)
+            (stage / "config.json").write_text(text + "\n", encoding="utf-8")
+            for name, data in self.tokenizer_files().items():
+                (stage / name).write_bytes(data)
+            self.write_extras(stage)
+            write_checkpoint(stage, tensors, max_shard_size=max_shard_size)
+
+    def read_extras(self, directory):
+        """Reads files of a checkpoint that only this class knows."""
+
+    def write_extras(self, directory):
+        """Writes files that only this class knows."""
+
+    @property
+    def tokenizer(self):
+        """The `zoo.Tokenizer` that came with the checkpoint, or that was set.
+
+        Raises:
+            CheckpointError: if there is none.
+        """
+        if self._tokenizer is None:
+            if not self._tokenizer_files:
+                raise CheckpointError(
+                    f"this {type(self).__name__} has no tokenizer: its checkpoint came "
+                    "without tokenizer files. Set model.tokenizer = "
+                    "zoo.Tokenizer.from_pretrained(...), or pass ids."
+                )
+            from zoo.tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_files(self._tokenizer_files)
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, value):
+        self._tokenizer = value
+
+    def tokenizer_files(self):
+        """Name and bytes of each tokenizer file; empty where there is none."""
+        if self._tokenizer is not None:
+            return self._tokenizer.get_files()
+        return self._tokenizer_files or {}
+
+    def weights_by_path(self):
+        """Every weight under its path of attributes, such as
+        "encoder.blocks.0.attention.qkv.weight"; those of the body without its name.
+        """
+        found = {}
+        for path, weight in walk_weights(self):
+            found[path.removeprefix(f"{self.body}.") if self.body else path] = weight
+        return found
+
+    @classmethod
+    def _check_assembly(cls, family, directory):
+        if family.assembly == cls.assembly:
+            return
+        fits = {"encoder": "BertModel", "decoder": "GPTModel"}
+        fit = fits.get(family.assembly, "T5Model")
+        raise CheckpointError(
+            f"{directory}: config.json says model_type={family.model_type!r}, which is "
+            f"{family.assembly.replace('_', '-')}: {cls.__name__} is for "
+            f"{cls.assembly.replace('_', '-')} checkpoints. Use "
+            f"zoo.{fit}.from_pretrained."
+        )
+
+
+def walk_weights(layer):
+    """Yields `(path, variable)` for the weights of a layer and of those inside it."""
+    for name, value in vars(layer).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, keras.Variable):
+            yield name, value
+        elif isinstance(value, keras.layers.Layer):
+            for path, weight in walk_weights(value):
+                yield f"{name}.{path}", weight
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, keras.layers.Layer):
+                    for path, weight in walk_weights(item):
+                        yield f"{name}.{index}.{path}", weight
+
+
+def initialize(weight, config):
+    """Draws a weight that a checkpoint did not have; biases are zero, norms one."""
+    if len(weight.shape) > 1:
+        normal = Normal(config.initializer_range)
+        weight.assign(normal(weight.shape, weight.dtype))
