@@ -45,19 +45,25 @@ class Head(Entry):
 
     Version 5 of `transformers` writes the scaling as a key of its own, and
     `tie_word_embeddings` always true.
+
+    Args:
+        scales: False for mT5, whose outputs are never scaled.
     """
 
     keys = ("tie_word_embeddings", "scale_decoder_outputs")
 
+    def __init__(self, scales=True):
+        self.scales = scales
+
     def read(self, given):
         tied = given.get("tie_word_embeddings", True)
-        scaled = given.get("scale_decoder_outputs", tied)
+        scaled = self.scales and given.get("scale_decoder_outputs", tied)
         scale = given.get("d_model", 512) ** -0.5 if scaled else 1.0
         return {"tie_word_embeddings": tied, "logit_scale": scale}
 
     def write(self, config):
         tied = config.tie_word_embeddings
-        if tied and config.logit_scale == 1.0:
+        if self.scales and tied and config.logit_scale == 1.0:
             return {"tie_word_embeddings": True, "scale_decoder_outputs": False}
         return {"tie_word_embeddings": tied}
 
@@ -165,12 +171,13 @@ def stack(name, place, feedforward):
     )
 
 
-def family(model_type, feed_forward, architecture, **fixed):
+def family(model_type, feed_forward, architecture, *, scales=True, **fixed):
     """T5, or one of its kin.
 
     Args:
         feed_forward: Its default `feed_forward_proj`.
         architecture: HF's class name.
+        scales: Whether tied outputs are scaled.
         fixed: Fields in which it differs from T5.
     """
     return Family(
@@ -178,7 +185,7 @@ def family(model_type, feed_forward, architecture, **fixed):
         translation=Translation(
             model_type=model_type,
             fixed={**FIXED, **fixed},
-            entries=(*KEYS, FeedForwardProjection(feed_forward), Head()),
+            entries=(*KEYS, FeedForwardProjection(feed_forward), Head(scales)),
             harmless=OTHERS,
         ),
         table=table,
@@ -188,7 +195,7 @@ def family(model_type, feed_forward, architecture, **fixed):
 
 
 T5 = family("t5", "relu", "T5ForConditionalGeneration")
-MT5 = family("mt5", "gated-gelu", "MT5ForConditionalGeneration")
+MT5 = family("mt5", "gated-gelu", "MT5ForConditionalGeneration", scales=False)
 UMT5 = family(
     "umt5",
     "gated-gelu",
