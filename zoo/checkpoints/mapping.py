@@ -24,6 +24,7 @@ braces) stands for a number between two dots, the same one throughout a row.
 import dataclasses
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -303,8 +304,7 @@ def plan(table, checkpoint, weights, *, heads=(), new=(), config=None):
     steps: list[Step] = []
     used: dict[str, str] = {}
     absent: dict[str, tuple[str, ...]] = {}
-    for head, rows in _rows(table, heads).items():
-        bound = _bind(rows, weights)
+    for head, bound in _bound(table, heads, weights).items():
         sources = [
             {name: _source(table, found, name) for name in names}
             for _, _, names in bound
@@ -320,7 +320,6 @@ def plan(table, checkpoint, weights, *, heads=(), new=(), config=None):
             if not lacking:
                 used |= group
                 steps.append(_step(row, paths, weights, tuple(group.values())))
-    _check_covered(table, heads, weights, steps, absent, missing)
     copies, unused, ignored, unexpected = _account_for(
         table, found, used, {*heads} - {*new}
     )
@@ -360,12 +359,9 @@ def tensors_to_write(table, weights, *, heads=(), config=None, prefix=True):
     Raises:
         CheckpointError: if a weight has no row in the table.
     """
-    bound = [
-        group for rows in _rows(table, heads).values() for group in _bind(rows, weights)
-    ]
-    _check_rows(table, heads, weights, {p for _, paths, _ in bound for p in paths})
+    bound = _bound(table, heads, weights)
     tensors = {}
-    for row, paths, names in bound:
+    for row, paths, names in (group for groups in bound.values() for group in groups):
         values = [weights[path] for path in paths]
         shapes = row.transform.shapes([tuple(v.shape) for v in values], config)
         for at, (name, shape) in enumerate(zip(names, shapes, strict=True)):
@@ -427,15 +423,37 @@ def _pattern(template):
     return re.compile(r"\.".join(parts))
 
 
-def _rows(table, heads):
-    """The rows that a model with these heads can have, by head; None is the body."""
+def _bound(table, heads, weights):
+    """The rows of a model with these heads, bound to its weights.
+
+    Returns:
+        Dict of head name to a list as of `_bind`; None stands for the body.
+    """
     unknown = [head for head in heads if head not in table.heads]
     if unknown:
         raise CheckpointError(
             f"heads {unknown} are not in this family's weight table, which has "
             f"{sorted(table.heads)}."
         )
-    return {None: table.base, **{head: table.heads[head] for head in heads}}
+    rows = {None: table.base, **{head: table.heads[head] for head in heads}}
+    bound = {head: _bind(group, weights) for head, group in rows.items()}
+    groups = [group for head in bound.values() for group in head]
+    counts = Counter(path for _, paths, _ in groups for path in paths)
+    for path, count in counts.items():
+        if count > 1:
+            raise CheckpointError(
+                f"weight {path!r} has {count} rows in its family's weight table. "
+                "Leave one."
+            )
+    strays = [path for path in weights if path not in counts]
+    absent = [path for path in counts if path not in weights]
+    if strays or absent:
+        raise CheckpointError(
+            f"the weight table of this family, with heads {list(heads)}, does not fit "
+            f"this model: {_list(strays) or 'no weights'} have no row, and "
+            f"{_list(absent) or 'none'} that rows name are not there."
+        )
+    return bound
 
 
 def _bind(rows, weights):
@@ -447,13 +465,7 @@ def _bind(rows, weights):
     names = _Names((row.weights[0], order) for order, row in enumerate(rows))
     bound = []
     for path in weights:
-        matches = list(names.find(path))
-        if len(matches) > 1:
-            raise CheckpointError(
-                f"weight {path!r} has {len(matches)} rows in its family's weight "
-                "table. Leave one."
-            )
-        for order, numbers in matches:
+        for order, numbers in names.find(path):
             row = rows[order]
             paths = tuple(each.format(**numbers) for each in row.weights)
             tensors = tuple(each.format(**numbers) for each in row.tensors)
@@ -511,23 +523,6 @@ def _step(row, paths, weights, tensors):
         tensors=tensors,
         transform=row.transform,
     )
-
-
-def _check_covered(table, heads, weights, steps, absent, missing):
-    covered = {path for step in steps for path in step.weights}
-    covered |= {path for paths in absent.values() for path in paths}
-    covered |= set(missing.values())
-    _check_rows(table, heads, weights, covered)
-
-
-def _check_rows(table, heads, weights, covered):
-    """Refuses a model with weights that the family's table does not know."""
-    strays = [path for path in weights if path not in covered]
-    if strays:
-        raise CheckpointError(
-            f"the weights {_list(strays)} of this model have no row in its family's "
-            f"weight table (with heads {list(heads)}). Add one for each."
-        )
 
 
 def _account_for(table, found, used, heads):

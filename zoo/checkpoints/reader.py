@@ -158,15 +158,17 @@ class Checkpoint:
             ) from None
 
     def _open_single(self):
-        tensors, self.metadata = self._open(SINGLE)
+        tensors, self.metadata = self._open(SINGLE, file_in(self.directory, SINGLE))
         self.tensors = MappingProxyType(tensors)
 
     def _open_shards(self):
         shards = _read_index(self.directory)
+        # All names before any file: one that leads astray discredits the others.
+        paths = {shard: file_in(self.directory, shard) for shard in sorted(shards)}
         tensors: dict = {}
         headers = 0
-        for shard, expected in sorted(shards.items()):
-            found, metadata = self._open(shard)
+        for shard, path in paths.items():
+            found, metadata = self._open(shard, path)
             headers += self._files[shard].tell()
             if headers > MAX_HEADERS_BYTES:
                 raise CheckpointError(
@@ -175,18 +177,20 @@ class Checkpoint:
                     "source that you trust."
                 )
             self.metadata = self.metadata or metadata
-            for name in found.keys() ^ expected:
-                there, absent = (shard, INDEX) if name in found else (INDEX, shard)
+            for name in sorted(found.keys() ^ shards[shard])[:1]:
+                what = (
+                    f"is in {shard}, where {INDEX} does not put it"
+                    if name in found
+                    else f"is not in {shard}, where {INDEX} puts it"
+                )
                 raise CheckpointError(
-                    f"{self.directory}: tensor {name!r} is in {there} and not in "
-                    f"{absent}. Fetch the shards and the index again, from one "
-                    "revision."
+                    f"{self.directory}: tensor {shorten(name)} {what}. Fetch the "
+                    "shards and the index again, from one revision."
                 )
             tensors.update(found)
         self.tensors = MappingProxyType(tensors)
 
-    def _open(self, name):
-        path = file_in(self.directory, name)
+    def _open(self, name, path):
         try:
             self._files[name] = file = path.open("rb", buffering=0)
         except OSError as problem:

@@ -154,12 +154,12 @@ def _write_file(path, tensors, names, metadata):
 
 
 def _array(name, tensor):
-    # The package writes the bytes in memory, whatever the strides; its little-endian
-    # conversion aside.
-    array = np.ascontiguousarray(tensor).reshape(tensor.shape)
-    if array.dtype != as_dtype(tensor.dtype):
+    array = np.asarray(tensor)
+    shape, dtype = tuple(tensor.shape), as_dtype(tensor.dtype)
+    if (array.shape, array.dtype) != (shape, dtype):
         raise CheckpointError(
-            f"tensor {name!r} was announced as {tensor.dtype} and came as "
-            f"{array.dtype}."
+            f"tensor {name!r} was announced as {dtype} {list(shape)} and came as "
+            f"{array.dtype} {list(array.shape)}."
         )
-    return array
+    # The package writes the bytes as they lie in memory, whatever the strides.
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
