@@ -62,8 +62,11 @@ def _choose_backend():
             " (KERAS_BACKEND, or ~/.keras/keras.json). Set KERAS_BACKEND=tensorflow, "
             "or import zoo before keras, in a new process."
         )
-    # 2: errors are shown; notes on oneDNN, CUDA and CPU instructions are not.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 2: errors are shown; notes on oneDNN, CUDA and CPU instructions are not. Without a
+    # GPU, "failed call to cuInit" would stand there as an error: 3 hides that as well,
+    # and what concerns the caller is raised in Python anyway.
+    has_gpu = any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
 
 
 _choose_backend()
