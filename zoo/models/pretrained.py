@@ -57,14 +57,15 @@ class Pretrained:
         given = read_json(directory / "config.json")
         family = families.family_named(given.get("model_type"))
         cls._check_assembly(family, directory)
-        config = cls.adapt_config(family.translation.read(given), **options)
+        original = family.translation.read(given)
+        config = cls.adapt_config(original, **options)
         with Checkpoint(directory) as checkpoint:
             if family.settle is not None:
                 config = family.settle(config, checkpoint.tensors)
             with uninitialized():
                 model = cls(config, dtype=dtype)
             model.read_extras(directory)
-            steps = model.plan_weights(checkpoint, new=cls.new_heads(**options))
+            steps = model.plan_weights(checkpoint, new=cls.new_heads(original, **options))
             model._fill(steps)
         from zoo.tokenizers.formats import read_files
 
@@ -77,8 +78,12 @@ class Pretrained:
         return config
 
     @classmethod
-    def new_heads(cls):
-        """Heads that start anew although the checkpoint has them; takes `options`."""
+    def new_heads(cls, config):
+        """Heads that start anew although a checkpoint has them; takes `options`.
+
+        Args:
+            config: The checkpoint's, before `adapt_config`.
+        """
         return ()
 
     @property
