@@ -1,0 +1,135 @@
+"""Graph ops that rewrite text one character at a time, by a table of code points."""
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.tokenizers import rows, unicode
+
+
+class CharacterMap:
+    """Replaces each character by none, one or several, and says where each came from.
+
+    The table over all 1,114,112 code points is kept as pages of 256, of which only the
+    ones with an entry are stored.
+
+    Args:
+        table: Code point -> sequence of code points. What is not in it stays.
+    """
+
+    def __init__(self, table):
+        self._pages, self._slots = _paged({c: n for n, c in enumerate(table, 1)})
+        lengths = [1] + [len(new) for new in table.values()]
+        self._lengths = np.array(lengths, np.int32)
+        self._starts = np.cumsum([0, *lengths[:-1]]).astype(np.int32)
+        flat = [0] + [c for new in table.values() for c in new]
+        self._values = np.array(flat, np.int32)
+
+    def __call__(self, characters):
+        """Maps code points.
+
+        Args:
+            characters: Ragged int32 `[N, (chars)]`.
+
+        Returns:
+            Ragged int32 `[N, (new chars)]`, and for each new character the index of
+            the one it came from among `characters.values`, int32.
+        """
+        old = characters.values
+        slot = _lookup(self._pages, self._slots, old)
+        length = tf.gather(self._lengths, slot)
+        splits = rows.splits_of(length)
+        source = rows.row_ids(splits)
+        starts = tf.cast(splits[:-1], tf.int32)
+        within = tf.range(tf.size(source)) - tf.gather(starts, source)
+        slot = tf.gather(slot, source)
+        # Position 0 of the values is a stand-in: slot 0 keeps the character.
+        new = tf.gather(self._values, tf.gather(self._starts, slot) + within)
+        new = tf.where(slot == 0, tf.gather(old, source), new)
+        return rows.ragged(new, tf.gather(splits, characters.row_splits)), source
+
+
+class CanonicalOrder:
+    """Sorts runs of combining marks by their class, as the last step of NFD does."""
+
+    def __init__(self):
+        self._pages, self._slots = _paged(unicode.combining_classes())
+
+    def __call__(self, characters):
+        """As `CharacterMap.__call__`."""
+        values = characters.values
+        order = tf.range(tf.size(values))
+        classes = _lookup(self._pages, self._slots, values)
+        wrong = (classes[1:] > 0) & (classes[:-1] > classes[1:])
+        order = tf.cond(
+            tf.reduce_any(wrong),
+            lambda: _stable_order(classes, characters.row_splits),
+            lambda: order,
+        )
+        return characters.with_values(tf.gather(values, order)), order
+
+
+def rewrite(texts, steps):
+    """Applies character steps to the strings that are not pure ASCII.
+
+    Args:
+        texts: Strings `[N]`, valid UTF-8.
+        steps: `CharacterMap`s and `CanonicalOrder`s.
+
+    Returns:
+        Strings `[N]`. The ones of ASCII alone come back as they were.
+    """
+    size = tf.strings.length(texts)
+    wide = size > tf.strings.length(texts, unit="UTF8_CHAR")
+
+    def rewritten():
+        characters = decode(tf.boolean_mask(texts, wide))
+        for step in steps:
+            characters, _ = step(characters)
+        new = tf.strings.unicode_encode(characters, "UTF-8")
+        places = tf.cast(tf.where(~wide)[:, 0], tf.int32)
+        new_places = tf.cast(tf.where(wide)[:, 0], tf.int32)
+        kept = tf.boolean_mask(texts, ~wide)
+        return tf.dynamic_stitch([places, new_places], [kept, new])
+
+    return tf.cond(tf.reduce_any(wide), rewritten, lambda: texts)
+
+
+def decode(texts):
+    """Code points of strings `[N]`: ragged int32 `[N, (chars)]`."""
+    return tf.strings.unicode_decode(texts, "UTF-8")
+
+
+def compose(*tables):
+    """One table that does what the tables do one after the other."""
+    keys = {c for table in tables for c in table}
+    found = {}
+    for key in sorted(keys):
+        new = (key,)
+        for table in tables:
+            new = tuple(n for c in new for n in table.get(c, (c,)))
+        if new != (key,):
+            found[key] = new
+    return found
+
+
+def _stable_order(classes, splits):
+    """Indices that sort by class within each run of marks, equal ones as they were."""
+    starts = (classes == 0) | rows.firsts(splits)
+    run = tf.cumsum(tf.cast(starts, tf.int64))
+    return tf.argsort(run * 256 + tf.cast(classes, tf.int64), stable=True)
+
+
+def _paged(table):
+    """`(pages [0x1100], slots [pages * 256])` of a table code point -> int."""
+    used = sorted({c >> 8 for c in table})
+    pages = np.zeros(0x1100, np.int32)
+    pages[used] = np.arange(1, len(used) + 1)
+    slots = np.zeros((len(used) + 1) * 256, np.int32)
+    for c, value in table.items():
+        slots[pages[c >> 8] * 256 + (c & 255)] = value
+    return pages, slots
+
+
+def _lookup(pages, slots, code_points):
+    page = tf.gather(pages, tf.bitwise.right_shift(code_points, 8))
+    return tf.gather(slots, page * 256 + tf.bitwise.bitwise_and(code_points, 255))
