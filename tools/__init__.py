@@ -1,1 +1,1 @@
-"""For maintainers: benchmarks, and makers of the fixtures that the tests compare with."""
+"""For maintainers: benchmarks, and makers of fixtures that the tests compare with."""
