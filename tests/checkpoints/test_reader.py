@@ -448,9 +448,9 @@ def huge_headers():
 @pytest.mark.parametrize("header", [pytest.param(h, id=n) for n, h in huge_headers()])
 def test_a_huge_header_costs_little_to_refuse(tmp_path, header):
     put(tmp_path, encode(header))
-    started = time.perf_counter()
+    started = time.process_time()
     refused(tmp_path)
-    assert time.perf_counter() - started < 1  # 0.1 on the machine it was written on
+    assert time.process_time() - started < 1  # 0.1 on the machine it was written on
     tracemalloc.start()
     refused(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
@@ -668,9 +668,9 @@ def test_a_tensor_in_two_shards_is_refused(tmp_path):
 def test_a_bad_index_costs_little_to_refuse(tmp_path, index):
     index = index.encode() if isinstance(index, str) else index
     put(tmp_path, index, "model.safetensors.index.json")
-    started = time.perf_counter()
+    started = time.process_time()
     refused(tmp_path, "model.safetensors.index.json")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     tracemalloc.start()
     refused(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]

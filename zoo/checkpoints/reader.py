@@ -60,7 +60,7 @@ class Checkpoint:
                 "the *.safetensors files."
             )
         try:
-            names = set(os.listdir(self.directory))
+            names = _list_directory(self.directory)
             if SINGLE in names:
                 self.name = SINGLE
                 self._open_single()
@@ -298,6 +298,15 @@ def is_finite(array):
         array.view(f"i{size}").max() < infinity.astype(f"i{size}")
         and bits.max() < infinity | bits.dtype.type(1 << (8 * size - 1))
     )
+
+
+def _list_directory(directory):
+    try:
+        return set(os.listdir(directory))
+    except OSError as problem:
+        raise CheckpointError(
+            f"{directory}: the directory cannot be read ({problem.strerror})."
+        ) from problem
 
 
 def _read_index(directory):
