@@ -13,11 +13,11 @@ class ConfigError(ZooError, ValueError):
 
 
 class CheckpointError(ZooError, ValueError):
-    """A checkpoint is missing, damaged, hostile, or not the model that was asked for."""
+    """A checkpoint is missing, damaged, hostile, or not the model asked for."""
 
 
 class TokenizerError(ZooError, ValueError):
-    """A tokenizer file cannot be honoured exactly, or text cannot be encoded as asked."""
+    """A tokenizer file cannot be honoured exactly, or text not encoded as asked."""
 
 
 class InputError(ZooError, ValueError):

@@ -1,6 +1,5 @@
 """Checkpoint formats: strict reading and writing of safetensors, and weight tables."""
 
-from zoo.checkpoints.arrays import aligned_zeros, as_tensor
 from zoo.checkpoints.header import TensorInfo
 from zoo.checkpoints.mapping import (
     JOINED,
@@ -32,8 +31,6 @@ __all__ = [
     "TensorInfo",
     "Transform",
     "WeightTable",
-    "aligned_zeros",
-    "as_tensor",
     "plan",
     "tensors_to_write",
     "write_checkpoint",

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.checkpoints.arrays import aligned_zeros, as_dtype
+from zoo.arrays import aligned_zeros, as_dtype
 from zoo.checkpoints.reader import check_conversion
 from zoo.checkpoints.writer import LazyTensor
 from zoo.errors import CheckpointError

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from zoo.checkpoints.arrays import aligned_zeros, as_dtype
+from zoo.arrays import aligned_zeros, as_dtype
 from zoo.checkpoints.header import FLOATS, MAX_NAME, read_header
 from zoo.errors import CheckpointError
 from zoo.files import file_in, read_json, shorten

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from zoo.checkpoints.arrays import as_dtype
+from zoo.arrays import as_dtype
 from zoo.checkpoints.header import DTYPES, MAX_TENSORS, check_name
 from zoo.checkpoints.reader import INDEX, SINGLE
 from zoo.errors import CheckpointError

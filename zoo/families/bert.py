@@ -58,7 +58,9 @@ PARTS = ("weight", "bias")
 TABLE = WeightTable(
     base=(
         Row("embeddings.tokens.weight", "bert.embeddings.word_embeddings.weight"),
-        Row("embeddings.positions.weight", "bert.embeddings.position_embeddings.weight"),
+        Row(
+            "embeddings.positions.weight", "bert.embeddings.position_embeddings.weight"
+        ),
         Row(
             "embeddings.token_types.weight",
             "bert.embeddings.token_type_embeddings.weight",

@@ -27,7 +27,9 @@ class Family:
     translation: Translation
     table: WeightTable | Callable[[TransformerConfig], WeightTable]
     architectures: Mapping[str, str]
-    settle: Callable[[TransformerConfig, Iterable[str]], TransformerConfig] | None = None
+    settle: Callable[[TransformerConfig, Iterable[str]], TransformerConfig] | None = (
+        None
+    )
 
     @property
     def model_type(self) -> str:

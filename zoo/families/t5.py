@@ -149,7 +149,10 @@ def stack(name, place, feedforward):
     block, layer = f"{name}.blocks.{{i}}", f"{name}.block.{{i}}.layer"
     own, dense = f"{layer}.0.SelfAttention", f"{layer}.{place}.DenseReluDense"
     if feedforward == "gated":
-        up, transform = (f"{dense}.wi_0.weight", f"{dense}.wi_1.weight"), Stacked(parts=2)
+        up, transform = (
+            (f"{dense}.wi_0.weight", f"{dense}.wi_1.weight"),
+            Stacked(parts=2),
+        )
     else:
         up, transform = (f"{dense}.wi.weight",), SAME
     return (

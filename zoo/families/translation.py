@@ -1,4 +1,4 @@
-"""Between a family's config.json and TransformerConfig: a table of keys, read both ways.
+"""Between a family's config.json and TransformerConfig: one table, read both ways.
 
 Every key of a config.json is handled by an entry of the table, listed as harmless, or
 refused by name.
@@ -19,8 +19,9 @@ HARMLESS = frozenset(
     auto_map dtype torch_dtype transformers_version transformers.js_config use_cache
     output_attentions output_hidden_states return_dict torchscript use_bfloat16
     chunk_size_feed_forward gradient_checkpointing tokenizer_class prefix
-    finetuning_task task_specific_params tf_legacy_loss bad_words_ids begin_suppress_tokens
-    diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size
+    finetuning_task task_specific_params tf_legacy_loss bad_words_ids
+    begin_suppress_tokens diversity_penalty do_sample early_stopping
+    encoder_no_repeat_ngram_size
     exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id
     length_penalty max_length max_new_tokens min_length no_repeat_ngram_size
     num_beam_groups num_beams num_return_sequences output_past output_scores
@@ -140,7 +141,9 @@ class Rope(Entry):
     def read(self, given):
         source = given.get("rope_parameters") or given.get("rope_scaling") or {}
         if not isinstance(source, Mapping):
-            raise CheckpointError(f"config.json: rope_scaling={source!r}; expected {{}}.")
+            raise CheckpointError(
+                f"config.json: rope_scaling={source!r}; expected {{}}."
+            )
         scaling = dict(source)
         theta = scaling.pop("rope_theta", given.get("rope_theta", self.default_theta))
         partial = scaling.pop(

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
+from zoo.layers.dropout import Dropout
 from zoo.layers.linear import Linear
 from zoo.layers.masks import AttentionBias
 from zoo.layers.norms import Norm
@@ -47,7 +48,7 @@ class Attention(keras.layers.Layer):
             options = {"epsilon": config.layer_norm_eps, "dtype": self.dtype_policy}
             self.query_norm = Norm(config.qk_norm, name="query_norm", **options)
             self.key_norm = Norm(config.qk_norm, name="key_norm", **options)
-        self.dropout = keras.layers.Dropout(
+        self.dropout = Dropout(
             config.attention_probs_dropout_prob, dtype=self.dtype_policy
         )
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.layers.attention import Attention
+from zoo.layers.dropout import Dropout
 from zoo.layers.feedforward import FeedForward
 from zoo.layers.norms import Norm
 
@@ -49,7 +50,7 @@ class Block(keras.layers.Layer):
             self.feedforward_post_norm = Norm.of(
                 config, name="feedforward_post_norm", **options
             )
-        self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, **options)
+        self.dropout = Dropout(config.hidden_dropout_prob, **options)
 
     def build(self, input_shape=None):
         if self.built:
@@ -99,7 +100,9 @@ class Block(keras.layers.Layer):
         norm, post = self.attention_norm, self.attention_post_norm
         x = self._residual(x, attend, norm, post, training)
         if self.cross:
-            x = self._residual(x, attend_across, self.cross_attention_norm, None, training)
+            x = self._residual(
+                x, attend_across, self.cross_attention_norm, None, training
+            )
         norm, post = self.feedforward_norm, self.feedforward_post_norm
         return self._residual(x, feed, norm, post, training)
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.errors import InputError
+from zoo.layers.dropout import Dropout
 from zoo.layers.initializers import Normal
 from zoo.layers.linear import Linear
 from zoo.layers.norms import Norm
@@ -75,7 +76,7 @@ class Embeddings(keras.layers.Layer):
                 name="projection",
                 **options,
             )
-        self.dropout = keras.layers.Dropout(config.embedding_dropout_prob, **options)
+        self.dropout = Dropout(config.embedding_dropout_prob, **options)
 
     def _table(self, rows, name):
         return Embedding(

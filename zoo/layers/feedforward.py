@@ -1,23 +1,44 @@
-"""The feed-forward layer, plain or gated, and activations by the names HF gives them."""
+"""The feed-forward layer, plain or gated, and activations by HF's names for them."""
 
 import difflib
+import math
 
 import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.errors import ConfigError
+from zoo.layers.dropout import Dropout
 from zoo.layers.linear import Linear
 
+# Gradients of the two gelus are written out: what automatic differentiation makes of
+# them costs about twice as many passes over the largest activations of a model.
 
+
+@tf.custom_gradient
 def gelu(x):
     """Gaussian error linear unit, exact (Hendrycks and Gimpel, arXiv:1606.08415)."""
-    return tf.nn.gelu(x, approximate=False)
+    below = 0.5 + 0.5 * tf.math.erf(x * tf.cast(0.5**0.5, x.dtype))
+
+    def gradient(upstream):
+        density = tf.exp(-0.5 * x * x) * tf.cast((2 * math.pi) ** -0.5, x.dtype)
+        return upstream * (below + x * density)
+
+    return x * below, gradient
 
 
+@tf.custom_gradient
 def gelu_tanh(x):
     """The same through tanh, as GPT-2 has it."""
-    return tf.nn.gelu(x, approximate=True)
+    root, cubic = tf.cast((2 / math.pi) ** 0.5, x.dtype), tf.cast(0.044715, x.dtype)
+    square = x * x
+    below = 0.5 + 0.5 * tf.tanh(root * x * (1 + cubic * square))
+
+    def gradient(upstream):
+        density = 2 * below * (1 - below) * root * (1 + 3 * cubic * square)
+        return upstream * (below + x * density)
+
+    return x * below, gradient
 
 
 def quick_gelu(x):
@@ -80,9 +101,7 @@ class FeedForward(keras.layers.Layer):
         self.activation = activation(config.hidden_act)
         self.up = self._linear(config.intermediate_size * (1 + self.gated), "up")
         self.down = self._linear(config.hidden_size, "down")
-        self.dropout = keras.layers.Dropout(
-            config.feedforward_dropout_prob, dtype=self.dtype_policy
-        )
+        self.dropout = Dropout(config.feedforward_dropout_prob, dtype=self.dtype_policy)
 
     def _linear(self, units, name):
         return Linear(

@@ -1,11 +1,12 @@
-"""How new weights begin: normal, or left out while a checkpoint is about to fill them."""
+"""How new weights begin: normal, or left out where a checkpoint will fill them."""
 
 import contextlib
 import threading
 
 import keras
-import numpy as np
 import tensorflow as tf
+
+from zoo.arrays import aligned_zeros, as_tensor
 
 _state = threading.local()
 
@@ -37,20 +38,8 @@ class Normal(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         if getattr(_state, "skip", False):
-            return zero_pages(shape, dtype)
+            return as_tensor(aligned_zeros(shape, tf.as_dtype(dtype or "float32")))
         return keras.random.normal(shape, stddev=self.stddev, dtype=dtype or "float32")
 
     def get_config(self):
         return {"stddev": self.stddev}
-
-
-def zero_pages(shape, dtype):
-    """Zeros that cost address space only: the system maps each page when it is written.
-
-    The array begins on a 64-byte boundary, where TensorFlow adopts it without a copy.
-    """
-    dtype = tf.as_dtype(dtype or "float32").as_numpy_dtype
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    pages = np.zeros(size + 64, np.uint8)
-    start = -pages.ctypes.data % 64
-    return tf.convert_to_tensor(pages[start : start + size].view(dtype).reshape(shape))

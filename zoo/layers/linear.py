@@ -1,4 +1,4 @@
-"""Linear: the one layer that multiplies by a weight, stored [out, in] as HF stores it."""
+"""Linear: the one layer that multiplies by a weight, stored [out, in] as in HF."""
 
 import keras
 import tensorflow as tf

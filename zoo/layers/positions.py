@@ -1,4 +1,4 @@
-"""Where a token stands: rotary angles, sinusoids, ALiBi slopes, T5's relative buckets."""
+"""Where a token stands: rotary angles, sinusoids, ALiBi slopes, relative buckets."""
 
 import math
 
@@ -153,7 +153,9 @@ def alibi_bias(heads, query_positions, key_positions):
     Args:
         query_positions, key_positions: int32 `[B, T]` and `[B, S]`.
     """
-    distance = tf.abs(key_positions[:, None, None, :] - query_positions[:, None, :, None])
+    distance = tf.abs(
+        key_positions[:, None, None, :] - query_positions[:, None, :, None]
+    )
     return -tf.cast(distance, tf.float32) * alibi_slopes(heads)[None, :, None, None]
 
 

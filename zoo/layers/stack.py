@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.layers.block import Block
+from zoo.layers.dropout import Dropout
 from zoo.layers.masks import attention_bias, visible_keys
 from zoo.layers.norms import Norm
 from zoo.layers.positions import RelativeBias, alibi_bias, rotary_angles
@@ -51,7 +52,7 @@ class Stack(keras.layers.Layer):
         self.final_norm = None
         if config.final_norm:
             self.final_norm = Norm.of(config, name="final_norm", **options)
-        self.dropout = keras.layers.Dropout(config.final_dropout_prob, **options)
+        self.dropout = Dropout(config.final_dropout_prob, **options)
 
     def build(self, input_shape=None):
         if self.built:
@@ -86,10 +87,11 @@ class Stack(keras.layers.Layer):
             `[B, T, D]`; or with `every_state` a list of depth + 1 such tensors, the
             last one after the final norm, as the reference counts them.
         """
+        if position_ids is not None and position_ids.shape.rank == 1:
+            position_ids = position_ids[None]
         angles = None
         if self.config.position == "rotary":
-            positions = position_ids if position_ids.shape.rank == 2 else position_ids[None]
-            angles = rotary_angles(self.config, positions)
+            angles = rotary_angles(self.config, position_ids)
         biases = self._biases(tf.shape(x)[1], attention_mask, position_ids)
         states_bias = None if states is None else attention_bias(None, states_mask)
         every = []
@@ -117,7 +119,9 @@ class Stack(keras.layers.Layer):
             window = self.config.window(layer)
             table = min(layer, len(self.relative_biases) - 1)
             if (window, table) not in made:
-                made[window, table] = self._bias(index, window, table, mask, position_ids)
+                made[window, table] = self._bias(
+                    index, window, table, mask, position_ids
+                )
             biases.append(made[window, table])
         return biases
 
@@ -128,9 +132,8 @@ class Stack(keras.layers.Layer):
             relative = self.relative_biases[table](index, index)
             bias = bias.plus(tf.cast(relative, tf.float32))
         if self.config.position == "alibi":
-            positions = position_ids if position_ids.shape.rank == 2 else position_ids[None]
             heads = self.config.num_attention_heads
-            bias = bias.plus(alibi_bias(heads, positions, positions))
+            bias = bias.plus(alibi_bias(heads, position_ids, position_ids))
         return bias
 
     def compute_output_shape(self, input_shape):

@@ -1,4 +1,4 @@
-"""What the three models share: inputs by name, checkpoints in and out, serialisation."""
+"""What the three models share: inputs by name, layers from a configuration."""
 
 import keras
 import tensorflow as tf
@@ -139,7 +139,9 @@ def logits(x, config, head, tokens):
     """
     if config.logit_scale != 1.0:
         x *= tf.cast(config.logit_scale, x.dtype)
-    scores = head(x) if head is not None else multiply(x, tf.cast(tokens.weight, x.dtype))
+    scores = (
+        head(x) if head is not None else multiply(x, tf.cast(tokens.weight, x.dtype))
+    )
     if config.final_logit_softcapping:
         scores = soft_cap(scores, config.final_logit_softcapping)
     return scores

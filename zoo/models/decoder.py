@@ -36,7 +36,7 @@ class GPTModel(TransformerModel):
 
     @property
     def heads(self):
-        return ("lm_head",) if self.lm_head is not None else ()
+        return ("lm_head",)  # a tied one too: its copy in a checkpoint is compared
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

@@ -50,7 +50,7 @@ class T5Model(TransformerModel):
 
     @property
     def heads(self):
-        return ("lm_head",) if self.lm_head is not None else ()
+        return ("lm_head",)  # a tied one too: its copy in a checkpoint is compared
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)
@@ -78,8 +78,10 @@ class T5Model(TransformerModel):
             return {"encoder": encoded, "decoder": x}
         return logits(x, self.config, self.lm_head, self.embeddings.tokens)
 
-    def encode(self, input_ids, attention_mask=None, *, training=None, every_state=False):
-        """The encoder's states `[B, S, D]`, or with `every_state` those of each layer."""
+    def encode(
+        self, input_ids, attention_mask=None, *, training=None, every_state=False
+    ):
+        """The encoder's states `[B, S, D]`; with `every_state` those of each layer."""
         positions = tf.range(tf.shape(input_ids)[1])
         return self.encoder(
             self.embeddings(input_ids, positions, training=training),

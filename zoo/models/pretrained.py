@@ -6,10 +6,10 @@ import logging
 import keras
 
 from zoo import families
+from zoo.arrays import as_tensor
 from zoo.checkpoints import (
     WEIGHT_FILES,
     Checkpoint,
-    as_tensor,
     plan,
     tensors_to_write,
     write_checkpoint,
@@ -43,7 +43,8 @@ class Pretrained:
         """The model of a checkpoint.
 
         Args:
-            source: A Hugging Face directory, or a hub id ("google-bert/bert-base-cased").
+            source: A Hugging Face directory, or a hub id such as
+                "google-bert/bert-base-cased".
             dtype: Keras dtype policy, such as "float32", "bfloat16" (weights too) or
                 "mixed_bfloat16"; None: Keras's global policy.
             revision: Branch, tag or commit on the hub.
@@ -65,7 +66,9 @@ class Pretrained:
             with uninitialized():
                 model = cls(config, dtype=dtype)
             model.read_extras(directory)
-            steps = model.plan_weights(checkpoint, new=cls.new_heads(original, **options))
+            steps = model.plan_weights(
+                checkpoint, new=cls.new_heads(original, **options)
+            )
             model._fill(steps)
         from zoo.tokenizers.formats import read_files
 
@@ -74,7 +77,7 @@ class Pretrained:
 
     @classmethod
     def adapt_config(cls, config):
-        """The configuration that this class makes of a checkpoint's; takes `options`."""
+        """What this class makes of a checkpoint's configuration; takes `options`."""
         return config
 
     @classmethod

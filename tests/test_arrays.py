@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from zoo.checkpoints import Checkpoint, aligned_zeros, as_tensor
+from zoo.arrays import aligned_zeros, as_tensor
+from zoo.checkpoints import Checkpoint
 
 DTYPES = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16, np.int64, np.uint8]
 

@@ -1,0 +1,1 @@
+"""What training needs beside Keras: optimizers and the compile policy."""
