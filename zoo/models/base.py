@@ -3,14 +3,13 @@
 import keras
 import tensorflow as tf
 
-from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.layers.attention import soft_cap
 from zoo.layers.linear import Linear, multiply
 from zoo.models.pretrained import Pretrained
 
 
-class TransformerModel(Pretrained, keras.Model):
+class TransformerModel(Pretrained):
     """A Keras model that a TransformerConfig describes whole.
 
     Its weights exist as soon as it does. Subclasses make their layers in `__init__`,
@@ -25,10 +24,6 @@ class TransformerModel(Pretrained, keras.Model):
     assembly: str
     input_names: tuple[str, ...]
     required_inputs: tuple[str, ...] = ("input_ids",)
-
-    def __init__(self, config, *, dtype=None, **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
-        self.config = TransformerConfig.of(config)
 
     def build(self, input_shape=None):
         """Makes all weights; their shapes follow from the configuration alone."""

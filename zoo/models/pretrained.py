@@ -22,8 +22,8 @@ from zoo.layers.initializers import Normal, uninitialized
 logger = logging.getLogger("zoo")
 
 
-class Pretrained:
-    """What models and tasks share that come from Hugging Face directories and go there.
+class Pretrained(keras.Model):
+    """A Keras model that comes from Hugging Face directories and goes there.
 
     Attributes:
         assembly: "encoder", "decoder" or "encoder_decoder": which checkpoints fit.
@@ -34,9 +34,12 @@ class Pretrained:
     assembly: str
     architecture: str = "model"
     body = ""
-    config: TransformerConfig
     _tokenizer = None
     _tokenizer_files: dict[str, bytes] | None = None
+
+    def __init__(self, config, *, dtype=None, **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.config = TransformerConfig.of(config)
 
     @classmethod
     def from_pretrained(cls, source, dtype=None, *, revision=None, **options):
