@@ -16,7 +16,7 @@ from tokenizers import (
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from corpus import CORPUS
+from tests.tokenizers.corpus import CORPUS
 
 from zoo.tokenizers import Tokenizer
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import tokenizers
-from corpus import random_strings
+from tests.tokenizers.corpus import random_strings
 from tokenizers import normalizers, pre_tokenizers
 
 from zoo.errors import TokenizerError

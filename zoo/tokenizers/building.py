@@ -1,10 +1,12 @@
 """Builds the pipeline of a tokenizer out of its checked description."""
 
-from zoo.tokenizers import character_map, fields, vocabularies
+from zoo.tokenizers import character_map, fields, pre_tokenizers, vocabularies
+from zoo.tokenizers import merges as merging
+from zoo.tokenizers.byte_level_bpe import ByteLevelBpe
 from zoo.tokenizers.normalizers import Characters, bert_tables
 from zoo.tokenizers.pipeline import Pipeline
 from zoo.tokenizers.wordpiece import WordPiece
-from zoo.tokenizers.words import BertWords
+from zoo.tokenizers.words import BertWords, Words
 
 MODEL = "tokenizer.json: model"
 
@@ -52,4 +54,32 @@ def _word_piece(spec):
     return Pipeline(model, BertWords(table, chinese), spec.added_tokens), vocabulary
 
 
-_BUILDERS = {"WordPiece": _word_piece}
+def _bpe(spec):
+    known = {
+        "vocab": (dict, fields.REQUIRED),
+        "merges": (list, fields.REQUIRED),
+        "dropout": ((int, float), None),
+        "unk_token": (str, None),
+        "continuing_subword_prefix": (str, None),
+        "end_of_word_suffix": (str, None),
+        "fuse_unk": (bool, False),
+        "byte_fallback": (bool, False),
+        "ignore_merges": (bool, False),
+    }
+    options = fields.options(spec.model, MODEL, known)
+    for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+        if options[name]:
+            raise fields.not_supported(
+                MODEL, f"{name}={options[name]!r}", ["none of it"]
+            )
+    vocabulary = vocabularies.vocabulary(options["vocab"])
+    merges = merging.read(options["merges"], vocabulary)
+    before = pre_tokenizers.read(spec.pre_tokenizer)
+    if not before.byte_level:
+        raise fields.not_supported(MODEL, "BPE without ByteLevel", ["ByteLevel"])
+    model = ByteLevelBpe(vocabulary, merges, whole_words=options["ignore_merges"])
+    words = Words(before.steps)
+    return Pipeline(model, words, spec.added_tokens, None), vocabulary
+
+
+_BUILDERS = {"BPE": _bpe, "WordPiece": _word_piece}

@@ -76,6 +76,8 @@ def _option(value, where, name, types, default):
     allowed = types if isinstance(types, tuple) else (types,)
     # In Python True is an int; in these files it is not.
     mistaken = isinstance(found, bool) and bool not in allowed
+    if found is None and default is None:
+        return None
     if mistaken or not isinstance(found, allowed):
         names = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
         raise TokenizerError(f"{where}: {name!r} is {shown(found)}, expected {names}.")

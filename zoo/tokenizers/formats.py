@@ -204,7 +204,37 @@ def _vocab_txt(files, config, special):
     }
 
 
-_READERS = {"tokenizer.json": _tokenizer_json, "vocab.txt": _vocab_txt}
+def _vocab_and_merges(files, config, special):
+    """GPT-2's vocab.json and merges.txt."""
+    if "merges.txt" not in files:
+        raise TokenizerError(
+            "vocab.json is there, but merges.txt is not. Fetch it too."
+        )
+    vocabulary = _json(files, "vocab.json")
+    lines = _text(files["merges.txt"], "merges.txt").split("\n")
+    merges = [m for m in lines if m.strip() and not m.startswith("#version")]
+    space = _flag(config, "add_prefix_space", False, "tokenizer_config.json")
+    for name in ("bos", "eos", "unk"):
+        special.setdefault(name, "<|endoftext|>")
+    level = {"type": "ByteLevel", "add_prefix_space": space, "trim_offsets": False}
+    return {
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
+        "pre_tokenizer": level,
+        "post_processor": level,
+        "decoder": level,
+        "added_tokens": [
+            _plain(token, vocabulary[token])
+            for token in dict.fromkeys(special.values())
+            if token in vocabulary
+        ],
+    }
+
+
+_READERS = {
+    "tokenizer.json": _tokenizer_json,
+    "vocab.txt": _vocab_txt,
+    "vocab.json": _vocab_and_merges,
+}
 
 
 def _plain(content, id_):
@@ -213,10 +243,7 @@ def _plain(content, id_):
 
 def _lines(data, where):
     """Piece -> line number of a vocabulary with one piece a line."""
-    try:
-        lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise TokenizerError(f"{where} is not UTF-8 ({error}).") from error
+    lines = _text(data, where).split("\n")
     if lines and not lines[-1]:
         lines.pop()
     vocabulary: dict[str, int] = {}
@@ -228,6 +255,13 @@ def _lines(data, where):
             )
         vocabulary[piece] = number
     return vocabulary
+
+
+def _text(data, where):
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise TokenizerError(f"{where} is not UTF-8 ({error}).") from error
 
 
 def _flag(config, name, default, where):

@@ -30,6 +30,7 @@ class Pipeline(tf.Module):
         """Strings `[B]`, of any bytes, to `Pieces`."""
         texts = splitting.repair(texts)
         segments, added = self._raw(texts)
+        begins = rows.firsts(segments.row_splits)
         flat = segments.values
         if self._normalize is not None:
             flat = tf.where(added.values < 0, flat, "")
@@ -41,12 +42,13 @@ class Pipeline(tf.Module):
                 _merged(segments, added, found),
             )
             flat = inner.values
-        ids = self._encode(tf.where(added.values < 0, flat, ""))
+            begins = rows.firsts(segments.row_splits)
+        ids = self._encode(tf.where(added.values < 0, flat, ""), begins)
         ids = _with_added(ids, added.values)
         return Pieces(rows.joined(segments.row_splits, ids))
 
-    def _encode(self, texts):
-        words = self._words(texts)
+    def _encode(self, texts, begins):
+        words = self._words(texts, begins)
         unique, index = tf.unique(words.values)
         ids = tf.gather(self._model(unique), index)
         return rows.joined(words.row_splits, ids)

@@ -4,62 +4,98 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from zoo.tokenizers import splitting, unicode
+from zoo.tokenizers import rows, splitting, unicode
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One pass over the text.
+    """Cuts at every match of a pattern.
 
     Attributes:
         pattern: RE2 pattern without groups that capture.
-        where: "before", "after" or "around" a match; "instead" drops the match.
+        where: "before", "after" or "around" a match; "instead" drops the match;
+            "between" cuts between the two groups that the pattern then has.
     """
 
     pattern: str
     where: str
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """Puts a text before every piece that does not begin with it.
+
+    Attributes:
+        text: The text.
+        only_first: Only for the piece with which the whole input begins.
+    """
+
+    text: str
+    only_first: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """Replaces every match of a pattern by a text."""
+
+    pattern: str
+    text: str
+
+
 _REWRITES = {
     "before": splitting.SEPARATOR + b"\\0",
     "after": b"\\0" + splitting.SEPARATOR,
     "around": splitting.SEPARATOR + b"\\0" + splitting.SEPARATOR,
+    "between": b"\\1" + splitting.SEPARATOR + b"\\2",
     "instead": splitting.SEPARATOR,
 }
 
 
 class Words:
-    """Cuts text by a list of passes; with none, a text is one word.
+    """Cuts text by a list of steps; with none, a text is one word.
 
     Args:
-        cuts: `Cut`s, each of which cuts what the ones before it left whole.
+        steps: `Cut`s, `Prefix`es and `Change`s, each of which works on the pieces that
+            the ones before it left.
     """
 
-    def __init__(self, cuts):
-        self._cuts = tuple(cuts)
+    def __init__(self, steps):
+        self._steps = tuple(steps)
 
-    def __call__(self, texts):
-        """Strings `[N]` to words, ragged `[N, (words)]`; empty words mean nothing."""
-        for cut in self._cuts:
-            texts = splitting.replace(texts, cut.pattern, _REWRITES[cut.where])
-        return splitting.pieces(texts)
+    def __call__(self, texts, begins):
+        """Cuts texts.
 
-    def lossless(self, texts):
-        """As `__call__`, with what is dropped kept as words of its own.
+        Args:
+            texts: Strings `[N]`.
+            begins: bool `[N]`, True where a text begins the whole input.
 
         Returns:
-            The words, and True for each one that is to be dropped: both ragged
-            `[N, (words)]`.
+            Words, ragged `[N, (words)]`; empty ones mean nothing.
         """
-        dropped = [cut.pattern for cut in self._cuts if cut.where == "instead"]
-        for cut in self._cuts:
-            where = "around" if cut.where == "instead" else cut.where
-            texts = splitting.replace(texts, cut.pattern, _REWRITES[where])
+        outer = None
+        for step in self._steps:
+            if isinstance(step, Cut):
+                texts = splitting.replace(texts, step.pattern, _REWRITES[step.where])
+            elif isinstance(step, Change):
+                texts = splitting.replace(texts, step.pattern, step.text)
+            elif step is self._steps[0]:
+                texts = _prefixed(texts, begins, step)
+            else:
+                words = splitting.pieces(texts)
+                outer = words if outer is None else rows.joined(outer.row_splits, words)
+                texts, begins = words.values, None
+                texts = _prefixed(texts, begins, step)
         words = splitting.pieces(texts)
-        drop = tf.fill(tf.shape(words.values), False)
-        for pattern in dropped:
-            drop |= tf.strings.regex_full_match(words.values, pattern)
-        return words, words.with_values(drop)
+        return words if outer is None else rows.joined(outer.row_splits, words)
+
+
+def _prefixed(texts, begins, step):
+    size = len(step.text.encode())
+    needs = tf.strings.length(texts) > 0
+    needs &= tf.strings.substr(texts, 0, size) != step.text
+    if step.only_first:
+        needs &= begins
+    return tf.where(needs, tf.strings.join([step.text, texts]), texts)
 
 
 class BertWords:
@@ -93,7 +129,7 @@ class BertWords:
         self._spaces = unicode.one_of(unicode.as_ranges(becomes_space - native))
         self._all_spaces = unicode.one_of(unicode.as_ranges(becomes_space)) + "+"
 
-    def __call__(self, texts):
+    def __call__(self, texts, begins):
         """As `Words.__call__`."""
         texts = splitting.replace(texts, self._gone, b"")
         texts = splitting.replace(texts, self._spaces, b" ")

@@ -1,0 +1,80 @@
+"""Byte-level BPE (GPT-2) on SentencePiece's BPE: bytes stand as latin-1 characters."""
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.tokenizers import merges as merging
+from zoo.tokenizers import sentencepiece_model as spm
+from zoo.tokenizers import splitting, unicode
+from zoo.tokenizers.byte_alphabet import BYTE_OF, CHARACTER_OF
+
+
+class ByteLevelBpe(tf.Module):
+    """Words to ids.
+
+    Args:
+        vocabulary: Piece, in GPT-2's alphabet, -> id.
+        merges: As `merges.read` gives them.
+        whole_words: Whether a word that is a piece is taken without merging
+            ("ignore_merges").
+    """
+
+    def __init__(self, vocabulary, merges, *, whole_words=False):
+        super().__init__(name="byte_level_bpe")
+        symbols = {b: vocabulary.get(c) for b, c in CHARACTER_OF.items()}
+        absent = [b for b, i in symbols.items() if i is None]
+        self._absent = unicode.one_of(unicode.as_ranges(absent)) if absent else None
+        texts = {i: _bytes(piece) for piece, i in vocabulary.items()}
+        spellings = {
+            i: tuple(symbols[b] for b in text)
+            for i, text in texts.items()
+            if text is not None and len(text) > 1 and symbols.keys() >= set(text)
+        }
+        spellings = {i: s for i, s in spellings.items() if None not in s}
+        ranks = merging.ranks(spellings, merges)
+        model = spm.written(
+            _pieces(max(vocabulary.values()) + 1, symbols, texts, ranks),
+            model_type=spm.BPE,
+        )
+        self._processor = spm.processor(model)
+        unreached = [i for i, t in texts.items() if t and len(t) > 1 and i not in ranks]
+        self._table = _table(unreached, texts) if whole_words and unreached else None
+
+    def __call__(self, words):
+        """Words `[N]`, of any bytes, to ids: ragged int32 `[N, (pieces)]`."""
+        text = tf.strings.unicode_transcode(words, "ISO-8859-1", "UTF-8")
+        if self._absent is not None:
+            text = splitting.replace(text, self._absent, b"")
+        if self._table is None:
+            return self._processor.tokenize(text)
+        whole = self._table.lookup(words)
+        ids = self._processor.tokenize(tf.where(whole < 0, text, ""))
+        extra = tf.RaggedTensor.from_tensor(whole[:, None])
+        extra = tf.ragged.boolean_mask(extra, extra >= 0)
+        return tf.concat([ids, extra], axis=1)
+
+
+def _bytes(piece):
+    """The bytes that a piece stands for, or None if it is not in the alphabet."""
+    try:
+        return bytes(BYTE_OF[c] for c in piece)
+    except KeyError:
+        return None
+
+
+def _pieces(size, symbols, texts, ranks):
+    """`Piece`s by id, and the unknown one behind them, which no byte ever needs."""
+    pieces = [spm.Piece(f"<id {i}>", kind=spm.CONTROL) for i in range(size)]
+    for b, i in symbols.items():
+        if i is not None:
+            pieces[i] = spm.Piece(chr(b))
+    for i, rank in ranks.items():
+        pieces[i] = spm.Piece(texts[i].decode("latin-1"), -float(rank))
+    return [*pieces, spm.Piece("<unknown>", kind=spm.UNKNOWN)]
+
+
+def _table(ids, texts):
+    keys = np.array([texts[i] for i in ids], object)
+    values = np.array(ids, np.int32)
+    initial = tf.lookup.KeyValueTensorInitializer(keys, values, tf.string, tf.int32)
+    return tf.lookup.StaticHashTable(initial, -1)

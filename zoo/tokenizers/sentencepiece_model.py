@@ -1,0 +1,85 @@
+"""SentencePiece models as bytes: read without the library, written for TF's op.
+
+The format is sentencepiece_model.proto of github.com/google/sentencepiece; only the
+fields that decide about ids are known here.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from zoo.errors import TokenizerError
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+UNIGRAM, BPE = 1, 2
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One row of the vocabulary: its text, its score and its kind."""
+
+    text: str
+    score: float = 0.0
+    kind: int = NORMAL
+
+
+def written(pieces, *, model_type, byte_fallback=False):
+    """A model with an identity normaliser, which leaves white space as it is.
+
+    Args:
+        pieces: `Piece`s by id, one of them `UNKNOWN`.
+        model_type: `UNIGRAM` or `BPE`.
+        byte_fallback: Whether unknown characters become `BYTE` pieces.
+
+    Returns:
+        bytes.
+    """
+    rows = [
+        _field(
+            1,
+            _field(1, p.text.encode())
+            + b"\x15"
+            + struct.pack("<f", p.score)
+            + _number(3, p.kind),
+        )
+        for p in pieces
+    ]
+    unknown = next(i for i, p in enumerate(pieces) if p.kind == UNKNOWN)
+    trainer = _number(3, model_type) + _number(35, int(byte_fallback))
+    # No begin, end or padding pieces: they are put around later.
+    trainer += _number(40, unknown) + b"".join(_number(n, -1) for n in (41, 42, 43))
+    normalizer = _field(1, b"identity") + b"".join(_number(n, 0) for n in (3, 4, 5))
+    return b"".join(rows) + _field(2, trainer) + _field(3, normalizer)
+
+
+def processor(model):
+    """The TF Text tokenizer of a serialised model, which TensorFlow can track.
+
+    Raises:
+        TokenizerError: if SentencePiece does not accept the model.
+    """
+    import tensorflow as tf
+    import tensorflow_text as tf_text
+
+    try:
+        return tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32)
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise TokenizerError(
+            f"SentencePiece does not accept the model: {error}"
+        ) from error
+
+
+def _field(number, data):
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _number(number, value):
+    return _varint(number << 3) + _varint(value & (1 << 64) - 1)
+
+
+def _varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
