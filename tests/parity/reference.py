@@ -1,0 +1,165 @@
+"""The other side: tiny random models of `transformers`, and what they compute.
+
+Everything is in float32 on the CPU, with eager attention: only there does a query that
+sees no key stay finite.
+"""
+
+import numpy as np
+import torch
+import transformers
+
+from zoo.families import FAMILIES
+
+HEADS = {"encoder": "model", "decoder": "causal_lm", "encoder_decoder": "seq2seq_lm"}
+LENGTH = 13
+IGNORED = -100  # label of a token that does not count
+
+
+def reference_model(family, settings, *, seed=0, architecture=None):
+    """A random model of `transformers`, in which every mechanism matters.
+
+    Args:
+        family: Key of `zoo.families.FAMILIES`.
+        settings: Keyword arguments of its HF configuration.
+        architecture: Key of `Family.architectures`; the family's usual one by default.
+    """
+    row = FAMILIES[family]
+    name = row.architectures[architecture or HEADS[row.assembly]]
+    model_class = getattr(transformers, name)
+    config = model_class.config_class(**settings)
+    config._attn_implementation = "eager"
+    torch.manual_seed(seed)
+    model = model_class(config).eval()
+    randomize(model)
+    return model
+
+
+@torch.no_grad()
+def randomize(model):
+    """Weights so large that attention is sharp and no norm or bias is the identity."""
+    for name, weight in model.named_parameters():
+        if weight.ndim == 1:
+            weight.normal_(0.0 if name.endswith("bias") else 1.0, 0.3)
+        elif "embed" in name or name.endswith(
+            ("shared.weight", "wte.weight", "bias.weight")
+        ):
+            weight.normal_(0.0, 0.7)
+        else:
+            fan_in = weight.shape[0 if is_conv1d(model, name) else 1]
+            if name.endswith(".q.weight"):  # T5 scales here and not the scores
+                fan_in *= model.config.d_kv
+            weight.normal_(0.0, fan_in**-0.5)
+
+
+def is_conv1d(model, name):
+    """Whether a weight is stored [in, out], as GPT-2's are."""
+    module = model.get_submodule(name.rpartition(".")[0])
+    return type(module).__name__ == "Conv1D"
+
+
+def batch(family, settings, *, seed=0, length=LENGTH):
+    """A ragged batch by HF's names, as numpy arrays.
+
+    Its rows: full, padded on the right, padded on the left, padded on both sides,
+    padded throughout. What stands in padding is as random as the rest.
+    """
+    random = np.random.default_rng(seed)
+    assembly = FAMILIES[family].assembly
+    mask = np.ones((5, length), np.int32)
+    mask[1, length - 4 :] = 0
+    mask[2, :5] = 0
+    mask[3, :2] = mask[3, length - 3 :] = 0
+    mask[4] = 0
+
+    def ids(high, low=0):
+        return random.integers(low, high, mask.shape).astype(np.int32)
+
+    # `transformers` never trains the row of BERT's padding id 0: keep it in padding.
+    tokens = np.where(mask, ids(settings["vocab_size"], 1), ids(settings["vocab_size"]))
+    inputs = {"input_ids": tokens.astype(np.int32), "attention_mask": mask}
+    if assembly == "encoder":
+        inputs["token_type_ids"] = ids(settings.get("type_vocab_size", 2))
+    if assembly == "encoder_decoder":  # another length and other padding on this side
+        inputs["decoder_input_ids"] = ids(settings["vocab_size"])[:, :-2]
+        inputs["decoder_attention_mask"] = mask[[0, 2, 1, 3, 4], :-2]
+    return inputs
+
+
+def output_mask(inputs):
+    """Which positions of the output are valid, bool `[B, T]`."""
+    return inputs.get("decoder_attention_mask", inputs["attention_mask"]) != 0
+
+
+def labels_of(inputs, classes, *, seed=1):
+    """Random labels `[B, T]`, `IGNORED` in padding."""
+    valid = output_mask(inputs)
+    random = np.random.default_rng(seed)
+    return np.where(valid, random.integers(0, classes, valid.shape), IGNORED)
+
+
+def positions_of(mask):
+    """Where `transformers` has to be told what zoo counts itself."""
+    return np.maximum(mask.cumsum(1) - 1, 0)
+
+
+def to_torch(inputs):
+    return {
+        name: torch.tensor(value, dtype=torch.long) for name, value in inputs.items()
+    }
+
+
+def call(model, inputs):
+    """What the reference returns, with positions as zoo counts them."""
+    given = to_torch(inputs)
+    decoder = "decoder_input_ids" not in inputs and "token_type_ids" not in inputs
+    if decoder and "position_ids" not in inputs:
+        given["position_ids"] = torch.tensor(positions_of(inputs["attention_mask"]))
+    return model(**given, output_hidden_states=True)
+
+
+@torch.no_grad()
+def output_of(model, inputs):
+    """Logits, or the last hidden state of a model without a head, in numpy."""
+    out = call(model, inputs)
+    return (out.logits if "logits" in out else out.last_hidden_state).numpy()
+
+
+def run_reference(model, inputs, labels):
+    """Outputs, hidden states, loss, and the gradient of each tensor by its name.
+
+    The loss is the cross-entropy of the last output over the valid positions; BERT's
+    pooled output joins it, so that the pooler has a gradient.
+    """
+    model.zero_grad()
+    out = call(model, inputs)
+    last = out.logits if "logits" in out else out.last_hidden_state
+    loss = torch.nn.functional.cross_entropy(
+        last.flatten(0, 1), torch.tensor(labels).flatten(), ignore_index=IGNORED
+    )
+    if out.get("pooler_output") is not None:
+        loss = loss + out.pooler_output[valid_rows(inputs)].square().mean()
+    loss.backward()
+    if "decoder_hidden_states" in out:
+        states = {
+            "encoder": out.encoder_hidden_states,
+            "decoder": out.decoder_hidden_states,
+        }
+    else:
+        states = {"": out.hidden_states}
+    return {
+        "output": last.detach().numpy(),
+        "states": {
+            name: [x.detach().numpy() for x in every] for name, every in states.items()
+        },
+        "loss": loss.item(),
+        "gradients": {
+            name: weight.grad.numpy()
+            for name, weight in model.named_parameters()
+            if weight.grad is not None
+        },
+    }
+
+
+def valid_rows(inputs):
+    """Rows with at least one valid token, bool `[B]`."""
+    return output_mask(inputs).any(1)
