@@ -35,8 +35,6 @@ CONFIG = Translation(
         Key("tie_word_embeddings", default=True),
         Key("pad_token_id", default=0),
         Only("position_embedding_type", "absolute"),
-        Only("is_decoder", False),
-        Only("add_cross_attention", False),
     ),
     harmless=frozenset(
         "pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "

@@ -25,7 +25,6 @@ CONFIG = Translation(
         Key("eos_token_id", default=50256),
         Only("scale_attn_weights", True),
         Only("scale_attn_by_inverse_layer_idx", False),
-        Only("add_cross_attention", False),
     ),
     harmless=frozenset(
         "n_ctx reorder_and_upcast_attn summary_activation summary_first_dropout "

@@ -2,7 +2,7 @@
 
 from zoo.families.family import Family
 from zoo.families.llama import FIXED, KEYS, TABLE
-from zoo.families.translation import Key, Translation
+from zoo.families.translation import Key, Translation, with_defaults
 
 MISTRAL = Family(
     assembly="decoder",
@@ -10,7 +10,12 @@ MISTRAL = Family(
         model_type="mistral",
         fixed={**FIXED, "attention_bias": False, "mlp_bias": False},
         entries=(
-            *KEYS,
+            *with_defaults(
+                KEYS,
+                num_key_value_heads=8,
+                intermediate_size=14336,
+                max_position_embeddings=131072,
+            ),
             Key("head_dim", default=None),
             Key("sliding_window", default=4096),
             Key("bos_token_id", default=1),

@@ -2,7 +2,7 @@
 
 from zoo.families.family import Family
 from zoo.families.llama import FIXED, KEYS, TABLE
-from zoo.families.translation import Entry, Translation
+from zoo.families.translation import Entry, Translation, with_defaults
 
 
 class Windows(Entry):
@@ -52,7 +52,16 @@ QWEN2 = Family(
             "attention_output_bias": False,
             "mlp_bias": False,
         },
-        entries=(*KEYS, Windows()),
+        entries=(
+            *with_defaults(
+                KEYS,
+                vocab_size=151936,
+                num_key_value_heads=32,
+                intermediate_size=22016,
+                max_position_embeddings=32768,
+            ),
+            Windows(),
+        ),
         harmless=frozenset({"use_mrope"}),
     ),
     table=TABLE,

@@ -2,7 +2,7 @@
 
 from zoo.checkpoints import SAME, Row, Stacked, WeightTable
 from zoo.families.family import Family
-from zoo.families.translation import Entry, Key, Only, Translation
+from zoo.families.translation import Entry, Key, Only, Translation, with_defaults
 
 FIXED = {
     "position": "relative",
@@ -95,12 +95,13 @@ KEYS = (
         default=0.1,
     ),
     Key("layer_norm_epsilon", "layer_norm_eps", default=1e-6),
+    Key("classifier_dropout", default=0.0),
     Key("pad_token_id", default=0),
     Key("eos_token_id", default=1),
     Key("decoder_start_token_id", default=0),
     Only("is_encoder_decoder", True),
-    Only("is_decoder", False),
 )
+MULTILINGUAL = {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
 # The sizes of initial weights matter to nobody who loads a checkpoint; n_positions is
 # the length of T5's pretraining, not a limit.
 OTHERS = frozenset({"initializer_factor", "n_positions", "output_past"})
@@ -174,12 +175,13 @@ def stack(name, place, feedforward):
     )
 
 
-def family(model_type, feed_forward, architecture, *, scales=True, **fixed):
+def family(model_type, feed_forward, architecture, *, keys=KEYS, scales=True, **fixed):
     """T5, or one of its kin.
 
     Args:
         feed_forward: Its default `feed_forward_proj`.
         architecture: HF's class name.
+        keys: Entries of its configuration.
         scales: Whether tied outputs are scaled.
         fixed: Fields in which it differs from T5.
     """
@@ -188,7 +190,7 @@ def family(model_type, feed_forward, architecture, *, scales=True, **fixed):
         translation=Translation(
             model_type=model_type,
             fixed={**FIXED, **fixed},
-            entries=(*KEYS, FeedForwardProjection(feed_forward), Head(scales)),
+            entries=(*keys, FeedForwardProjection(feed_forward), Head(scales)),
             harmless=OTHERS,
         ),
         table=table,
@@ -198,10 +200,17 @@ def family(model_type, feed_forward, architecture, *, scales=True, **fixed):
 
 
 T5 = family("t5", "relu", "T5ForConditionalGeneration")
-MT5 = family("mt5", "gated-gelu", "MT5ForConditionalGeneration", scales=False)
+MT5 = family(
+    "mt5",
+    "gated-gelu",
+    "MT5ForConditionalGeneration",
+    keys=with_defaults(KEYS, **MULTILINGUAL),
+    scales=False,
+)
 UMT5 = family(
     "umt5",
     "gated-gelu",
     "UMT5ForConditionalGeneration",
+    keys=with_defaults(KEYS, **MULTILINGUAL),
     relative_attention_shared=False,
 )

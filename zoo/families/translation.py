@@ -32,6 +32,11 @@ HARMLESS = frozenset(
 )
 
 
+# Fields that no config.json needs to say: the class settles the first, the tensors
+# that are there the second, and only new weights depend on the third.
+UNWRITTEN = ("model_type", "pooler", "initializer_range")
+
+
 class Entry:
     """Some keys of a config.json, and the fields of TransformerConfig they settle.
 
@@ -68,7 +73,19 @@ class Key(Entry):
         return dict.fromkeys(self.fields, given.get(self.keys[0], self.default))
 
     def write(self, config):
-        return {self.keys[0]: getattr(config, self.fields[0])}
+        # Some configurations of `transformers` refuse a null that they would default to.
+        value = getattr(config, self.fields[0])
+        return {} if value is None and self.default is None else {self.keys[0]: value}
+
+
+def with_defaults(entries, **defaults):
+    """The same entries, where a family takes other values for keys that are absent."""
+    return tuple(
+        Key(entry.keys[0], *entry.fields, default=defaults[entry.keys[0]])
+        if isinstance(entry, Key) and entry.keys[0] in defaults
+        else entry
+        for entry in entries
+    )
 
 
 class Only(Entry):
@@ -182,6 +199,9 @@ COMMON = (
     Key("problem_type", default=None),
     Key("classifier_dropout", default=None),
     Labels(),
+    Only("is_encoder_decoder", False),
+    Only("is_decoder", False),
+    Only("add_cross_attention", False),
     Only("cross_attention_hidden_size", None),
     Only("pruned_heads", {}, None),
     Only("tie_encoder_decoder", False, None),
@@ -254,7 +274,7 @@ class Translation:
         return [
             field.name
             for field in dataclasses.fields(config)
-            if field.name not in ("model_type", "pooler")  # the classes settle these
+            if field.name not in UNWRITTEN
             and getattr(back, field.name) != getattr(config, field.name)
         ]
 
