@@ -13,9 +13,12 @@ from pathlib import Path
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
+from zoo.tokenizers.precompiled import compiled
+
 TARGET = Path(__file__).parents[1] / "zoo" / "tokenizers" / "unicode_tables.py"
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 HANGUL = range(0xAC00, 0xD7A4)
+RARE = ("Cc", "Cf", "Zl", "Zp", "Lo", "Cn")  # what controls and prepended marks are
 
 HEADER = '''"""Unicode as `tokenizers` sees it, written by tools/make_unicode_tables.py.
 
@@ -54,6 +57,7 @@ def main():
         "numeric": split_off(pre_tokenizers.Digits(True)),
         "word": set(CODE_POINTS) - split_off(pre_tokenizers.Whitespace()),
     }
+    classes |= grapheme_classes()
     for name in ("L", "N", "M", "Lu", "Lt", "Lm", "Lo", "Ll", "P", "S", "s"):
         classes[f"regex_{name}"] = matched(
             rf"\{name}" if name == "s" else rf"\p{{{name}}}"
@@ -99,6 +103,34 @@ def check_accents(decomposed, stripped, marks):
         new = decomposed.get(c, chr(c))
         expected = "".join(n for n in new if ord(n) not in marks)
         assert stripped.get(c, chr(c)) == expected, hex(c)
+
+
+def grapheme_classes():
+    """How characters join in graphemes of less than six bytes.
+
+    A rule for the first character of such a grapheme rewrites all of it.
+    """
+
+    def taken_whole(first, text):
+        charsmap = compiled({first: "?"})
+        return normalizers.Precompiled(charsmap).normalize_str(text) == "?"
+
+    behind_a = normalizers.Precompiled(compiled({"a": "?"})).normalize_str
+    rare = [c for c in CODE_POINTS if is_rare(c)]
+    short = [c for c in rare if c < 0x10000]
+    return {
+        "grapheme_extend": {c for c in CODE_POINTS if behind_a(f"a{chr(c)}") == "?"},
+        "grapheme_control": {
+            c for c in short if not taken_whole(chr(c), f"{chr(c)}\u0301")
+        },
+        "grapheme_prepend": {c for c in rare if taken_whole(chr(c), f"{chr(c)}b")},
+    }
+
+
+def is_rare(c):
+    """Whether a character may be a control, or be prepended; Han and Hangul are not."""
+    kind = unicodedata.category(chr(c))
+    return kind in RARE and (c < 0x3400 or 0xFB00 <= c < 0x20000 or 0xE0000 <= c < 0xE1000)
 
 
 def combining_classes():

@@ -1,10 +1,19 @@
 """Builds the pipeline of a tokenizer out of its checked description."""
 
-from zoo.tokenizers import character_map, fields, pre_tokenizers, vocabularies
+from zoo.errors import TokenizerError
+from zoo.tokenizers import (
+    character_map,
+    fields,
+    normalizers,
+    pre_tokenizers,
+    unigram,
+    vocabularies,
+)
 from zoo.tokenizers import merges as merging
 from zoo.tokenizers.byte_level_bpe import ByteLevelBpe
-from zoo.tokenizers.normalizers import Characters, bert_tables
 from zoo.tokenizers.pipeline import Pipeline
+from zoo.tokenizers.sentencepiece_bpe import SentencePieceBpe
+from zoo.tokenizers.sentencepiece_files import NativeSentencePiece
 from zoo.tokenizers.wordpiece import WordPiece
 from zoo.tokenizers.words import BertWords, Words
 
@@ -42,16 +51,28 @@ def _word_piece(spec):
     }
     options = fields.options(spec.model, MODEL, known)
     vocabulary = vocabularies.vocabulary(options["vocab"])
-    steps, chinese = bert_tables(spec.normalizer) if spec.normalizer else ([], ())
-    table = character_map.compose(*(s for s in steps if isinstance(s, dict)))
+    before = pre_tokenizers.read(spec.pre_tokenizer)
+    normalize, words, per_word = normalizers.read(spec.normalizer), None, None
+    late = any(token.normalized for token in spec.added_tokens)
+    if before.bert and _is_bert(spec.normalizer) and not late:
+        # Each different word is normalised once, instead of the whole text.
+        steps, chinese = normalizers.bert_tables(spec.normalizer)
+        normalize, per_word = None, normalizers.Characters(steps)
+        tables = [s for s in steps if isinstance(s, dict)]
+        words = BertWords(character_map.compose(*tables), chinese)
     model = WordPiece(
         vocabulary,
         unknown=options["unk_token"],
         prefix=options["continuing_subword_prefix"],
         max_characters=options["max_input_chars_per_word"],
-        normalize=Characters(steps),
+        normalize=per_word,
     )
-    return Pipeline(model, BertWords(table, chinese), spec.added_tokens), vocabulary
+    words = words or Words(before.steps)
+    return Pipeline(model, words, spec.added_tokens, normalize), vocabulary
+
+
+def _is_bert(section):
+    return section is not None and section.get("type") == "BertNormalizer"
 
 
 def _bpe(spec):
@@ -69,17 +90,64 @@ def _bpe(spec):
     options = fields.options(spec.model, MODEL, known)
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if options[name]:
-            raise fields.not_supported(
-                MODEL, f"{name}={options[name]!r}", ["none of it"]
-            )
+            given = f"{name}={options[name]!r}"
+            raise fields.not_supported(MODEL, given, ["files without it"])
     vocabulary = vocabularies.vocabulary(options["vocab"])
     merges = merging.read(options["merges"], vocabulary)
     before = pre_tokenizers.read(spec.pre_tokenizer)
-    if not before.byte_level:
-        raise fields.not_supported(MODEL, "BPE without ByteLevel", ["ByteLevel"])
-    model = ByteLevelBpe(vocabulary, merges, whole_words=options["ignore_merges"])
+    normalize = normalizers.read(spec.normalizer)
+    if before.byte_level:
+        model = ByteLevelBpe(
+            vocabulary,
+            merges,
+            unknown=options["unk_token"],
+            whole_words=options["ignore_merges"],
+        )
+        words = Words(before.steps)
+    else:
+        if options["ignore_merges"]:
+            raise fields.not_supported(MODEL, "ignore_merges", ["it with ByteLevel"])
+        model = SentencePieceBpe(
+            vocabulary,
+            merges,
+            unknown=options["unk_token"],
+            byte_fallback=options["byte_fallback"],
+            fuse_unknown=options["fuse_unk"],
+        )
+        words = Words([*before.steps, *model.cuts])
+    return Pipeline(model, words, spec.added_tokens, normalize), vocabulary
+
+
+def _unigram(spec):
+    known = {
+        "vocab": (list, fields.REQUIRED),
+        "unk_id": (int, fields.REQUIRED),
+        "byte_fallback": (bool, False),
+    }
+    options = fields.options(spec.model, MODEL, known)
+    vocabulary = unigram.read(options["vocab"])
+    unknown = options["unk_id"]
+    if not 0 <= unknown < len(vocabulary):
+        raise TokenizerError(f"{MODEL}: unk_id {unknown} is not in the vocabulary.")
+    before = pre_tokenizers.read(spec.pre_tokenizer)
+    if before.byte_level:
+        raise fields.not_supported(MODEL, "Unigram with ByteLevel", ["Metaspace"])
+    model = unigram.Unigram(
+        options["vocab"], unknown=unknown, byte_fallback=options["byte_fallback"]
+    )
+    normalize = normalizers.read(spec.normalizer)
     words = Words(before.steps)
-    return Pipeline(model, words, spec.added_tokens, None), vocabulary
+    return Pipeline(model, words, spec.added_tokens, normalize), vocabulary
 
 
-_BUILDERS = {"BPE": _bpe, "WordPiece": _word_piece}
+def _sentencepiece(spec):
+    model = NativeSentencePiece(spec.model["data"])
+    return Pipeline(model, Words([]), spec.added_tokens), spec.model["vocab"]
+
+
+_BUILDERS = {
+    "WordPiece": _word_piece,
+    "BPE": _bpe,
+    "Unigram": _unigram,
+    "SentencePiece": _sentencepiece,
+}

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from zoo.errors import TokenizerError
 from zoo.tokenizers import merges as merging
 from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers import splitting, unicode
@@ -15,14 +16,20 @@ class ByteLevelBpe(tf.Module):
     Args:
         vocabulary: Piece, in GPT-2's alphabet, -> id.
         merges: As `merges.read` gives them.
+        unknown: Piece for a byte that is none, or None to drop it.
         whole_words: Whether a word that is a piece is taken without merging
             ("ignore_merges").
     """
 
-    def __init__(self, vocabulary, merges, *, whole_words=False):
+    def __init__(self, vocabulary, merges, *, unknown=None, whole_words=False):
         super().__init__(name="byte_level_bpe")
         symbols = {b: vocabulary.get(c) for b, c in CHARACTER_OF.items()}
         absent = [b for b, i in symbols.items() if i is None]
+        if absent and unknown is not None:
+            raise TokenizerError(
+                f"the vocabulary has no piece for the byte 0x{absent[0]:02X}, and the "
+                f"unknown token {unknown!r} for it is not supported in byte-level BPE."
+            )
         self._absent = unicode.one_of(unicode.as_ranges(absent)) if absent else None
         texts = {i: _bytes(piece) for piece, i in vocabulary.items()}
         spellings = {

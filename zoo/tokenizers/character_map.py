@@ -17,7 +17,8 @@ class CharacterMap:
     """
 
     def __init__(self, table):
-        self._pages, self._slots = _paged({c: n for n, c in enumerate(table, 1)})
+        places = {c: n for n, c in enumerate(table, 1) if isinstance(c, int)}
+        self._pages, self._slots = paged(places)
         lengths = [1] + [len(new) for new in table.values()]
         self._lengths = np.array(lengths, np.int32)
         self._starts = np.cumsum([0, *lengths[:-1]]).astype(np.int32)
@@ -35,7 +36,7 @@ class CharacterMap:
             the one it came from among `characters.values`, int32.
         """
         old = characters.values
-        slot = _lookup(self._pages, self._slots, old)
+        slot = self.slots(characters)
         length = tf.gather(self._lengths, slot)
         splits = rows.splits_of(length)
         source = rows.row_ids(splits)
@@ -48,17 +49,22 @@ class CharacterMap:
         return rows.ragged(new, tf.gather(splits, characters.row_splits)), source
 
 
+    def slots(self, characters):
+        """The row of the table for each character, 0 where it stays; int32."""
+        return lookup(self._pages, self._slots, characters.values)
+
+
 class CanonicalOrder:
     """Sorts runs of combining marks by their class, as the last step of NFD does."""
 
     def __init__(self):
-        self._pages, self._slots = _paged(unicode.combining_classes())
+        self._pages, self._slots = paged(unicode.combining_classes())
 
     def __call__(self, characters):
         """As `CharacterMap.__call__`."""
         values = characters.values
         order = tf.range(tf.size(values))
-        classes = _lookup(self._pages, self._slots, values)
+        classes = lookup(self._pages, self._slots, values)
         wrong = (classes[1:] > 0) & (classes[:-1] > classes[1:])
         order = tf.cond(
             tf.reduce_any(wrong),
@@ -68,15 +74,16 @@ class CanonicalOrder:
         return characters.with_values(tf.gather(values, order)), order
 
 
-def rewrite(texts, steps):
-    """Applies character steps to the strings that are not pure ASCII.
+def rewrite(texts, steps, plain):
+    """Applies character steps to strings.
 
     Args:
         texts: Strings `[N]`, valid UTF-8.
         steps: `CharacterMap`s and `CanonicalOrder`s.
+        plain: What does the same to strings `[N]` of ASCII alone, in less time.
 
     Returns:
-        Strings `[N]`. The ones of ASCII alone come back as they were.
+        Strings `[N]`.
     """
     size = tf.strings.length(texts)
     wide = size > tf.strings.length(texts, unit="UTF8_CHAR")
@@ -88,10 +95,10 @@ def rewrite(texts, steps):
         new = tf.strings.unicode_encode(characters, "UTF-8")
         places = tf.cast(tf.where(~wide)[:, 0], tf.int32)
         new_places = tf.cast(tf.where(wide)[:, 0], tf.int32)
-        kept = tf.boolean_mask(texts, ~wide)
+        kept = plain(tf.boolean_mask(texts, ~wide))
         return tf.dynamic_stitch([places, new_places], [kept, new])
 
-    return tf.cond(tf.reduce_any(wide), rewritten, lambda: texts)
+    return tf.cond(tf.reduce_any(wide), rewritten, lambda: plain(texts))
 
 
 def decode(texts):
@@ -119,7 +126,7 @@ def _stable_order(classes, splits):
     return tf.argsort(run * 256 + tf.cast(classes, tf.int64), stable=True)
 
 
-def _paged(table):
+def paged(table):
     """`(pages [0x1100], slots [pages * 256])` of a table code point -> int."""
     used = sorted({c >> 8 for c in table})
     pages = np.zeros(0x1100, np.int32)
@@ -130,6 +137,6 @@ def _paged(table):
     return pages, slots
 
 
-def _lookup(pages, slots, code_points):
+def lookup(pages, slots, code_points):
     page = tf.gather(pages, tf.bitwise.right_shift(code_points, 8))
     return tf.gather(slots, page * 256 + tf.bitwise.bitwise_and(code_points, 255))

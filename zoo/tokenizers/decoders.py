@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from zoo.tokenizers import fields, rows, splitting, unicode
 from zoo.tokenizers.byte_alphabet import BYTE_OF
+from zoo.tokenizers.patterns import literal_pattern
 
 WHERE = "tokenizer.json: decoder"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
@@ -162,20 +163,6 @@ class Decoder:
             self._finish.pop()
         else:
             self._each(lambda token, first: _stripped(token, mark, start, stop))
-
-
-def literal_pattern(pattern, where):
-    """The text of a {"String": ...} pattern, or of a regex of plain characters."""
-    known = {"String": (str, None), "Regex": (str, None)}
-    options = fields.options(pattern, where, known)
-    if options["String"]:
-        return options["String"]
-    regex = options["Regex"] or ""
-    if regex and re.fullmatch(r"[^\\^$.|?*+()\[\]{}]+", regex):
-        return regex
-    raise fields.not_supported(
-        where, f"the pattern {fields.shown(pattern)}", ["String"]
-    )
 
 
 _MARK = {"content": (str, fields.REQUIRED)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from zoo.errors import TokenizerError
 from zoo.files import parse_json, read_bytes
-from zoo.tokenizers import fields
+from zoo.tokenizers import fields, sentencepiece_files
 from zoo.tokenizers.added_tokens import AddedToken
 
 MB = 1 << 20
@@ -230,10 +230,67 @@ def _vocab_and_merges(files, config, special):
     }
 
 
+def _sentencepiece(name):
+    def read(files, config, special):
+        """A model of SentencePiece; special tokens as T5 and Llama have them."""
+        pieces, trainer = sentencepiece_files.read(files[name], name)
+        vocabulary = {piece.text: i for i, piece in enumerate(pieces)}
+        is_bpe = trainer.get(3) == sentencepiece_files.BPE
+        control = [p.text for p in pieces if p.kind in sentencepiece_files.UNSEEN]
+        for role, token in (("unk", "<unk>"), ("eos", "</s>"), ("pad", "<pad>")):
+            if token in control:
+                special.setdefault(role, token)
+        if "<s>" in control:
+            special.setdefault("bos", "<s>")
+        where = "tokenizer_config.json"
+        before = [special.get("bos")] * _flag(config, "add_bos_token", is_bpe, where)
+        after = [special.get("eos")] * _flag(config, "add_eos_token", not is_bpe, where)
+        return {
+            "model": {"type": "SentencePiece", "data": files[name], "vocab": vocabulary},
+            "post_processor": _around(before, after, vocabulary),
+            "decoder": _SENTENCEPIECE_DECODER,
+            "added_tokens": [
+                _plain(token, vocabulary[token])
+                for token in dict.fromkeys([*control, *special.values()])
+                if token in vocabulary
+            ],
+        }
+
+    return read
+
+
+def _around(before, after, vocabulary):
+    """A template with tokens before and behind each text; None stands for none."""
+    tokens = [t for t in (*before, *after) if t in vocabulary]
+    ends = [[{"SpecialToken": {"id": t}} for t in side if t in tokens] for side in (before, after)]
+
+    def around(name):
+        return [*ends[0], {"Sequence": {"id": name}}, *ends[1]]
+
+    return {
+        "type": "TemplateProcessing",
+        "single": around("A"),
+        "pair": around("A") + around("B"),
+        "special_tokens": {t: {"id": t, "ids": [vocabulary[t]]} for t in tokens},
+    }
+
+
+_SENTENCEPIECE_DECODER = {
+    "type": "Sequence",
+    "decoders": [
+        {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ],
+}
+
 _READERS = {
     "tokenizer.json": _tokenizer_json,
     "vocab.txt": _vocab_txt,
     "vocab.json": _vocab_and_merges,
+    "spiece.model": _sentencepiece("spiece.model"),
+    "tokenizer.model": _sentencepiece("tokenizer.model"),
 }
 
 

@@ -3,8 +3,8 @@
 SentencePiece merges any two neighbours whose text is a piece, best score first;
 `tokenizers` merges listed pairs, lowest rank first. Both do the same if the pieces are
 exactly those that merging reaches, each with the rank of the one pair that makes it.
-For take the first merge on which they differ: it joins x and y to the text of a piece t,
-and (x, y) is not listed, or not the pair that makes t. No merge has crossed the ends of
+For take the first merge on which they differ: it joins x and y to the text of a piece
+t, and (x, y) is not listed, or not the pair that makes t. No merge has crossed the ends of
 t so far, so that what happened between them is what happens to the text of t alone:
 there x and y stand side by side at the end, and that is what is computed here.
 """
@@ -42,8 +42,8 @@ def read(merges, vocabulary, where="tokenizer.json: model.merges"):
             found[rank] = vocabulary[left], vocabulary[right], vocabulary[left + right]
         except KeyError as error:
             raise TokenizerError(
-                f"{where}[{rank}]: {left!r} + {right!r}: the piece {error.args[0]!r} is "
-                "not in the vocabulary. Are vocabulary and merges of one tokenizer?"
+                f"{where}[{rank}]: {left!r} + {right!r}: the piece {error.args[0]!r} "
+                "is not in the vocabulary. Are they of one tokenizer?"
             ) from None
     return found
 

@@ -2,7 +2,16 @@
 
 import tensorflow as tf
 
-from zoo.tokenizers import character_map, fields, splitting, unicode
+from zoo.tokenizers import (
+    character_map,
+    fields,
+    patterns,
+    precompiled,
+    splitting,
+    unicode,
+)
+from zoo.tokenizers.patterns import literal_pattern
+from zoo.tokenizers.precompiled import Precompiled
 
 WHERE = "tokenizer.json: normalizer"
 BERT_OPTIONS = {
@@ -17,26 +26,170 @@ class Characters:
     """Rewrites texts character by character.
 
     Args:
-        steps: Tables code point -> code points, and `CanonicalOrder`s between them.
+        steps: Tables code point -> code points, and steps of `character_map`.
     """
 
     def __init__(self, steps):
         self.steps = tuple(
             character_map.CharacterMap(s) if isinstance(s, dict) else s for s in steps
         )
-        first = steps[0] if steps and isinstance(steps[0], dict) else {}
-        rest = [s for s in steps[1:] if isinstance(s, dict)]
-        whole = character_map.compose(first, *rest)
-        self._ascii = _ascii_rewrites(whole)
+        tables = [s if isinstance(s, dict) else getattr(s, "table", {}) for s in steps]
+        self._ascii = _ascii_rewrites(character_map.compose(*tables))
+        if any(isinstance(s, Precompiled) for s in steps):
+            # One grapheme, so one rule for both.
+            self._ascii.insert(0, (r"\r\n", b"\r"))
 
     def __call__(self, texts):
         """Strings `[N]` to strings `[N]`."""
+        return character_map.rewrite(texts, self.steps, self._plain) if self.steps else texts
+
+    def _plain(self, texts):
         for pattern, new in self._ascii:
             if new is None:
                 texts = tf.strings.lower(texts)
             else:
                 texts = splitting.replace(texts, pattern, new)
-        return character_map.rewrite(texts, self.steps)
+        return texts
+
+
+class Replaced:
+    """Replaces every match of a pattern; `global_=False` only the first."""
+
+    def __init__(self, pattern, text, *, global_=True):
+        self.pattern, self.global_ = pattern, global_
+        self.text = text.replace("\\", r"\\").encode()
+
+    def __call__(self, texts):
+        """Strings `[N]` to strings `[N]`."""
+        return tf.strings.regex_replace(texts, self.pattern, self.text, self.global_)
+
+
+class Prepended:
+    """Puts a text before each text that is not empty."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __call__(self, texts):
+        """Strings `[N]` to strings `[N]`."""
+        longer = tf.strings.join([self.text, texts])
+        return tf.where(tf.strings.length(texts) > 0, longer, texts)
+
+
+class UnicodeForm:
+    """NFC or another form, by the ICU that TF Text has."""
+
+    def __init__(self, form):
+        self.form = form
+
+    def __call__(self, texts):
+        """Strings `[N]` to strings `[N]`."""
+        import tensorflow_text as tf_text
+
+        return tf_text.normalize_utf8(texts, self.form)
+
+
+class Chain:
+    """Normalisers one after the other."""
+
+    def __init__(self, steps):
+        self.steps = tuple(steps)
+
+    def __call__(self, texts):
+        """Strings `[N]` to strings `[N]`."""
+        for step in self.steps:
+            texts = step(texts)
+        return texts
+
+
+def read(section):
+    """Reads the section, a JSON object or None, to a `Chain` or None.
+
+    Raises:
+        TokenizerError: naming what cannot be honoured.
+    """
+    steps = _steps(section) if section is not None else []
+    return Chain(steps) if steps else None
+
+
+def _steps(section):
+    kind = fields.kind(section, WHERE)
+    if kind not in _KINDS:
+        raise fields.not_supported(WHERE, kind, _KINDS)
+    known, make = _KINDS[kind]
+    if kind == "BertNormalizer":
+        return _bert(section)
+    return make(fields.options(section, WHERE, known))
+
+
+def _sequence(options):
+    return [step for section in options["normalizers"] for step in _steps(section)]
+
+
+def _bert(section):
+    steps, chinese = bert_tables(section)
+    spaced = {c: (0x20, c, 0x20) for c in chinese}
+    first = character_map.compose(spaced, steps[0])
+    return [Characters([first, *steps[1:]])]
+
+
+def _nmt(options):
+    table = {c: () for c in unicode.members("nmt_removed")}
+    table.update((c, (0x20,)) for c in unicode.members("nmt_space"))
+    return [Characters([table])]
+
+
+def _strip(options):
+    space = unicode.one_of("space")
+    steps = []
+    if options["strip_left"]:
+        steps.append(Replaced(rf"\A{space}+", "", global_=False))
+    if options["strip_right"]:
+        steps.append(Replaced(rf"{space}+\z", "", global_=False))
+    return steps
+
+
+def _decompose(options):
+    return [Characters([unicode.mapping("decompose"), character_map.CanonicalOrder()])]
+
+
+def _replace(options):
+    regex = options["pattern"].get("Regex")
+    if isinstance(regex, str) and patterns.is_plain(regex):
+        return [Replaced(patterns.translated(regex), options["content"])]
+    text = literal_pattern(options["pattern"], WHERE)
+    return [Replaced(unicode.literal(text), options["content"])]
+
+
+_KINDS = {
+    "Sequence": ({"normalizers": (list, fields.REQUIRED)}, _sequence),
+    "BertNormalizer": (BERT_OPTIONS, None),
+    "Lowercase": ({}, lambda options: [Characters([unicode.mapping("lower")])]),
+    "StripAccents": (
+        {},
+        lambda options: [Characters([{c: () for c in unicode.members("accent")}])],
+    ),
+    "Strip": ({"strip_left": (bool, True), "strip_right": (bool, True)}, _strip),
+    "Nmt": ({}, _nmt),
+    "NFD": ({}, _decompose),
+    "NFC": ({}, lambda options: [UnicodeForm("NFC")]),
+    "NFKC": ({}, lambda options: [UnicodeForm("NFKC")]),
+    "NFKD": ({}, lambda options: [UnicodeForm("NFKD")]),
+    "Precompiled": (
+        {"precompiled_charsmap": (str, fields.REQUIRED)},
+        lambda options: [
+            Characters([Precompiled(precompiled.read(options["precompiled_charsmap"]))])
+        ],
+    ),
+    "Prepend": (
+        {"prepend": (str, fields.REQUIRED)},
+        lambda options: [Prepended(options["prepend"])],
+    ),
+    "Replace": (
+        {"pattern": (dict, fields.REQUIRED), "content": (str, fields.REQUIRED)},
+        _replace,
+    ),
+}
 
 
 def _ascii_rewrites(table):

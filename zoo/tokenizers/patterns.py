@@ -8,7 +8,7 @@ by something else", becomes a cut made beforehand.
 import re
 
 from zoo.errors import TokenizerError
-from zoo.tokenizers import unicode
+from zoo.tokenizers import fields, unicode
 from zoo.tokenizers.words import Cut
 
 _ENDINGS = "'s|'t|'re|'ve|'m|'ll|'d"
@@ -33,7 +33,7 @@ TOTAL = {GPT2: False, LLAMA3: True, QWEN2: True, O200K: True}
 # Patterns without look-ahead, of which only the matches are split off.
 _PLAIN = re.compile(
     r"(?:\\p\{(?:L|N|M|Lu|Lt|Lm|Lo|Ll|P|S)\}|\\s|\\r|\\n|[^\\\[\]()?*+{}|^$.])"
-    r"(?:\{1,3\}|\+)?"
+    r"(?:\{1,3\}|\{2,\}|\+)?"
 )
 
 
@@ -52,13 +52,18 @@ def cuts(regex, where):
     """
     if regex in TOTAL:
         return total(regex)
-    if _PLAIN.fullmatch(regex):
+    if is_plain(regex):
         return [Cut(translated(regex), "around")]
     raise TokenizerError(
         f"{where}: the pattern {regex[:200]!r} cannot be honoured exactly and is "
         "refused. Known are those of GPT-2, Llama 3, Qwen 2 and GPT-4o, and single "
         "classes such as \\p{N}{1,3}."
     )
+
+
+def is_plain(regex):
+    """Whether a pattern is one character or class, once or repeated."""
+    return _PLAIN.fullmatch(regex) is not None
 
 
 def total(regex):
@@ -84,3 +89,17 @@ def translated(regex):
             in_class = token == "["
         out.append(token)
     return f"(?:{''.join(out)})"
+
+
+def literal_pattern(pattern, where):
+    """The text of a {"String": ...} pattern, or of a regex of plain characters."""
+    known = {"String": (str, None), "Regex": (str, None)}
+    options = fields.options(pattern, where, known)
+    if options["String"]:
+        return options["String"]
+    regex = options["Regex"] or ""
+    if regex and re.fullmatch(r"[^\\^$.|?*+()\[\]{}]+", regex):
+        return regex
+    raise fields.not_supported(
+        where, f"the pattern {fields.shown(pattern)}", ["String"]
+    )

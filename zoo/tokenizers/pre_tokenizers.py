@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from zoo.errors import TokenizerError
 from zoo.tokenizers import fields, patterns, unicode
-from zoo.tokenizers.decoders import literal_pattern
+from zoo.tokenizers.patterns import literal_pattern
 from zoo.tokenizers.words import Change, Cut, Prefix
 
 WHERE = "tokenizer.json: pre_tokenizer"

@@ -1,0 +1,79 @@
+"""Unigram language model (Kudo 2018, arXiv:1804.10959) on SentencePiece's Viterbi."""
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.errors import TokenizerError
+from zoo.tokenizers import fields
+from zoo.tokenizers import sentencepiece_model as spm
+from zoo.tokenizers.formats import LARGEST_VOCABULARY
+from zoo.tokenizers.sentencepiece_bpe import BYTE_TOKENS
+
+WHERE = "tokenizer.json: model"
+
+
+class Unigram(tf.Module):
+    """Words to ids.
+
+    Args:
+        pieces: `(text, score)` by id.
+        unknown: Id for characters that no piece has.
+        byte_fallback: Whether these become the pieces of their bytes instead.
+    """
+
+    def __init__(self, pieces, *, unknown, byte_fallback=False):
+        super().__init__(name="unigram")
+        rows = [_piece(i, *piece) for i, piece in enumerate(pieces)]
+        rows[unknown] = spm.Piece(rows[unknown].text, kind=spm.UNKNOWN)
+        self._back = None
+        if byte_fallback:
+            places = {text: i for i, (text, _) in enumerate(pieces)}
+            missing = [t for t in BYTE_TOKENS if t not in places]
+            if missing:
+                raise TokenizerError(
+                    f"{WHERE}: byte_fallback needs the piece {missing[0]!r}."
+                )
+            # A piece is found in text or stands for a byte; these here are both.
+            self._back = np.arange(len(rows) + 256, dtype=np.int32)
+            self._back[len(rows) :] = [places[t] for t in BYTE_TOKENS]
+            rows += [spm.Piece(t, kind=spm.BYTE) for t in BYTE_TOKENS]
+        self._processor = spm.processor(
+            spm.written(rows, model_type=spm.UNIGRAM, byte_fallback=byte_fallback)
+        )
+
+    def __call__(self, words):
+        """Words `[N]`, UTF-8, to ids: ragged int32 `[N, (pieces)]`."""
+        ids = self._processor.tokenize(words)
+        if self._back is None:
+            return ids
+        return ids.with_values(tf.gather(self._back, ids.values))
+
+
+def read(vocab):
+    """Checks the "vocab" of a Unigram model: list of [text, score].
+
+    Raises:
+        TokenizerError: naming the row.
+    """
+    if not vocab or len(vocab) > LARGEST_VOCABULARY:
+        raise TokenizerError(f"{WHERE}.vocab: {len(vocab):,} pieces.")
+    seen: dict[str, int] = {}
+    for i, row in enumerate(vocab):
+        where = f"{WHERE}.vocab[{i}]"
+        if not isinstance(row, list) or len(row) != 2:
+            raise TokenizerError(f"{where}: {fields.shown(row)} is not [text, score].")
+        text, score = fields.text(row[0], where), row[1]
+        number = isinstance(score, int | float) and not isinstance(score, bool)
+        if not number or not abs(score) < 1e30:
+            raise TokenizerError(f"{where}: the score {fields.shown(score)} is no number.")
+        if text in seen:
+            raise TokenizerError(f"{where}: {text!r} has the id {seen[text]} already.")
+        seen[text] = i
+    return seen
+
+
+def _piece(i, text, score):
+    """A piece; one without text, or with NUL, is never found in text."""
+    if not text or "\0" in text:
+        return spm.Piece(f"<id {i}>", kind=spm.CONTROL)
+    return spm.Piece(text, score)
