@@ -18,6 +18,9 @@ from zoo.errors import InputError
 # most texts are.
 LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
+# Nothing here branches on tensors, and rewriting what is called takes seconds.
+plain = tf.autograph.experimental.do_not_convert
+
 
 def bucket_lengths(longest, lengths=LENGTHS):
     """The lengths that batches are padded to, ascending; the last is `longest`.
@@ -68,14 +71,15 @@ def epoch(columns, batching, *, rest=()):
     Args:
         columns: Dictionary of string tensors `[N]`.
         batching: Batching.
-        rest: Further tensors `[N, ...]`, such as labels or row numbers.
+        rest: Further tensors or arrays `[N, ...]`, such as labels or row numbers.
 
     Returns:
         Dataset of `(inputs, *rest)` of known length; `inputs` are int32 `[B, T]`.
     """
-    size = _size(columns)
+    size, rest = _size(columns), tuple(map(tf.convert_to_tensor, rest))
     starts = tf.data.Dataset.range(0, size, batching.batch_size * batching.group)
 
+    @plain
     def group(start):
         stop = tf.minimum(start + batching.batch_size * batching.group, size)
         return _take((columns, rest), slice(start, stop))
@@ -95,12 +99,14 @@ def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
     Returns:
         Endless dataset of `(inputs, *rest)`.
     """
-    size, steps = _size(columns), batching.steps(_size(columns))
+    size, rest = _size(columns), tuple(map(tf.convert_to_tensor, rest))
+    steps = batching.steps(size)
     rows = batching.batch_size * batching.group
     groups = math.ceil(size / rows)
     done, inside = divmod(first_step, steps)
     first_group, first_batch = divmod(inside, batching.group)
 
+    @plain
     def group(number):
         number_of_epoch, start = number // groups, number % groups * rows
         index = tf.range(start, tf.minimum(start + rows, size))
@@ -131,7 +137,7 @@ def stream(examples, batching, *, seed=None):
     """
     size = int(examples.cardinality())
     groups = examples.batch(batching.batch_size * batching.group)
-    groups = groups.map(lambda columns, *rest: (columns, rest))
+    groups = groups.map(plain(lambda columns, *rest: (columns, rest)))
     steps = batching.steps(size) if size >= 0 else None
     return _cut(groups, batching, steps=steps, seed=seed)
 
@@ -144,6 +150,7 @@ def encode_batches(batches, batching):
         batching: Batching; its `batch_size` and `group` have no say here.
     """
 
+    @plain
     def encode(columns, *rest):
         return pad(batching.encode(columns), batching.fill, batching.lengths), *rest
 
@@ -152,23 +159,26 @@ def encode_batches(batches, batching):
     )
 
 
-def pad(rows, fill, lengths):
+def pad(rows, fill, lengths=None):
     """Ragged rows made rectangular, as long as the first of `lengths` that holds all.
 
     Args:
         rows: Dictionary of ragged int32 `[B, (tokens)]` with the same row lengths.
         fill: What stands in the padding, on the right, by name.
-        lengths: Ascending.
+        lengths: Ascending; None: exactly as long as the longest row.
 
     Returns:
         Dictionary of int32 `[B, T]`, and `attention_mask`, 1 at what was there.
     """
     any_row = next(iter(rows.values()))
-    longest = tf.cast(any_row.bounding_shape()[1], tf.int32)
-    place = tf.searchsorted(tf.constant(lengths, tf.int32), longest[None])[0]
-    width = tf.gather(tf.constant(lengths, tf.int32), place)
+    width = tf.maximum(tf.cast(any_row.bounding_shape()[1], tf.int32), 1)
+    if lengths is not None:
+        lengths = tf.constant(lengths, tf.int32)
+        width = tf.gather(lengths, tf.searchsorted(lengths, width[None])[0])
     shape = tf.stack([tf.cast(any_row.nrows(), tf.int32), width])
-    padded = {name: row.to_tensor(fill[name], shape=shape) for name, row in rows.items()}
+    padded = {
+        name: row.to_tensor(fill[name], shape=shape) for name, row in rows.items()
+    }
     padded["attention_mask"] = tf.sequence_mask(any_row.row_lengths(), width, tf.int32)
     return {name: tf.ensure_shape(x, [None, None]) for name, x in padded.items()}
 
@@ -177,6 +187,7 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
     """From groups `(columns, rest)` of many rows to batches `(inputs, *rest)`."""
     size = batching.batch_size
 
+    @plain
     def encode(columns, rest):
         rows = batching.encode(columns)
         lengths = next(iter(rows.values())).row_lengths()
@@ -185,12 +196,14 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
             lambda x: tf.gather(x, order), (dict(rows), rest), expand_composites=False
         )
 
+    @plain
     def batches(number, group):
-        (rows, rest) = group
+        rows, rest = group
         count = next(iter(rows.values())).nrows()
         count = -(-count // size)
         numbers = tf.data.Dataset.range(count)
 
+        @plain
         def batch(place):
             if seed is not None:
                 seeds = tf.stack([tf.cast(seed, tf.int64), number])
@@ -210,9 +223,7 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
 
 
 def _take(structure, where):
-    return tf.nest.map_structure(
-        lambda x: x[where], structure, expand_composites=False
-    )
+    return tf.nest.map_structure(lambda x: x[where], structure, expand_composites=False)
 
 
 def _size(columns):

@@ -1,0 +1,228 @@
+"""Fine-tune, evaluate and export a text classifier: data, model, fit, metric, picture.
+
+    python -m applications.text_classification                    # film reviews, MiniLM
+    python -m applications.text_classification --data reviews.csv --text-column review
+
+The default data are sentences of film reviews that 15 to 20 people rated each (Hutto
+and Gilbert 2014, MIT licence); the default model is MiniLM-L6 (Apache-2.0).
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from zoo import TextClassifier
+from zoo.data.samples import fetch, movie_snippets
+from zoo.data.tables import read_table
+from zoo.errors import DataError, ZooError
+from zoo.export import run_in_clean_process
+
+SENTENCES = (
+    "A moving story, wonderfully acted.",
+    "Two hours of my life that I will never get back.",
+    "The plot is thin, but the cast makes it a joy to watch.",
+)
+
+
+def read_flags(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="text_classification",
+        description=__doc__.partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, help="CSV, TSV or JSONL file; without it, film reviews")
+    add("--validation", type=Path, help="such a file; without it, a tenth of the data")
+    add("--text-column", default="text", help="column that holds the text")
+    add("--label-column", default="label", help="column that holds the label")
+    add("--model", help="directory or hub id of an encoder; without it, MiniLM")
+    add("--output", type=Path, default=Path("runs/text_classification"), help="results")
+    add("--epochs", type=int, default=1, help="passes over the data")
+    add("--batch-size", type=int, default=32, help="examples in a step")
+    add("--learning-rate", type=float, default=1e-4, help="its peak")
+    add("--max-length", type=int, default=128, help="tokens; longer texts are cut")
+    add("--seed", type=int, default=7, help="of the split, new weights and dropout")
+    add(
+        "--export",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write a SavedModel for TF Serving and try it in a clean process",
+    )
+    return parser.parse_args(arguments)
+
+
+def read_data(flags):
+    """Training and held-out examples, each `(texts, labels)`."""
+    if flags.data is None:
+        texts, numbers = movie_snippets()
+        labels = [("negative", "positive")[number] for number in numbers]
+    else:
+        texts, labels = read_file(flags.data, flags)
+    if flags.validation is not None:
+        return (texts, labels), read_file(flags.validation, flags)
+    order = np.random.default_rng(flags.seed).permutation(len(texts))
+    held = len(texts) // 10
+    if not held:
+        raise DataError(
+            f"{len(texts)} examples are too few to hold out a tenth. Pass --validation."
+        )
+    parts = order[held:], order[:held]
+    train, test = (([texts[i] for i in p], [labels[i] for i in p]) for p in parts)
+    return train, test
+
+
+def read_file(path, flags):
+    table = read_table(path, text=flags.text_column, label=flags.label_column)
+    print(table.report())
+    return table.texts, table.labels
+
+
+def baseline_accuracy(train, held_out):
+    """TF-IDF of words and word pairs, and logistic regression, on the same split."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    model = make_pipeline(vectors, LogisticRegression(C=10, max_iter=1000))
+    return model.fit(*train).score(*held_out)
+
+
+class Curve(keras.callbacks.Callback):
+    """Loss and accuracy after each step, as the progress bar shows them."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.held_out = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append((logs["loss"], logs["accuracy"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        point = (len(self.steps), logs["val_loss"], logs["val_accuracy"])
+        self.held_out.append(point)
+
+
+def draw(curve, untrained, baseline, path):
+    """The picture: loss on the left, accuracy on the right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    points = [(0, untrained["loss"], untrained["accuracy"]), *curve.held_out]
+    steps, *held_out = zip(*points, strict=True)
+    training = zip(*curve.steps, strict=True)
+    names = "loss", "accuracy"
+    for axis, name, values, held in zip(axes, names, training, held_out, strict=True):
+        axis.plot(
+            range(1, len(values) + 1), values, label="training (mean of the epoch)"
+        )
+        axis.plot(steps, held, "o-", label="held out")
+        axis.set(xlabel="step", title=name, xlim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylim(0, None)
+    axes[1].axhline(
+        baseline, ls="--", color="grey", label="TF-IDF + logistic regression"
+    )
+    axes[1].set_ylim(None, 1)
+    axes[0].legend()
+    axes[1].legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(arguments=None):
+    flags = read_flags(arguments)
+    began = time.perf_counter()
+    keras.utils.set_random_seed(flags.seed)
+
+    train, held_out = read_data(flags)
+    labels = sorted(set(train[1]))
+    print(f"{len(train[0]):,} examples to train on, {len(held_out[0]):,} held out")
+    started = time.perf_counter()  # downloads are over, unless the model is on a hub
+
+    classifier = TextClassifier.from_pretrained(
+        flags.model or fetch("minilm"), labels=labels
+    )
+    classifier.max_length = min(flags.max_length, classifier.max_length)
+    classifier.compile(learning_rate=flags.learning_rate)
+    untrained = classifier.evaluate(*held_out, verbose=0, return_dict=True)
+    baseline = baseline_accuracy(train, held_out)
+
+    flags.output.mkdir(parents=True, exist_ok=True)
+    curve = Curve()
+    fit_started = time.perf_counter()
+    classifier.fit(
+        *train,
+        batch_size=flags.batch_size,
+        epochs=flags.epochs,
+        validation_data=held_out,
+        callbacks=[keras.callbacks.TensorBoard(flags.output / "logs"), curve],
+        seed=flags.seed,
+    )
+    fit_seconds = time.perf_counter() - fit_started
+    accuracy = curve.held_out[-1][2]
+
+    draw(curve, untrained, baseline, flags.output / "curve.png")
+    classifier.save_pretrained(flags.output / "model")
+    common = Counter(held_out[1]).most_common(1)[0][1] / len(held_out[1])
+    metrics = {
+        "accuracy": accuracy,
+        "accuracy_untrained": untrained["accuracy"],
+        "accuracy_tfidf_logistic_regression": baseline,
+        "accuracy_commonest_label": common,
+        "examples": {"training": len(train[0]), "held_out": len(held_out[0])},
+        "labels": labels,
+        "fit_seconds": round(fit_seconds, 1),
+        "flags": {name: _plain(value) for name, value in vars(flags).items()},
+    }
+    rows = [
+        ("commonest label", f"{common:.3f}"),
+        ("before training", f"{untrained['accuracy']:.3f}"),
+        ("TF-IDF + logistic regression", f"{baseline:.3f}"),
+        ("after training", f"{accuracy:.3f}"),
+    ]
+    answers = []
+    if flags.export:
+        exported = classifier.export_saved_model(flags.output / "export", version=1)
+        found = run_in_clean_process(exported, {"text": SENTENCES})
+        scores = map(max, found["probabilities"])
+        answers = list(zip(found["label"], scores, SENTENCES, strict=True))
+    metrics["seconds"] = round(time.perf_counter() - started, 1)
+    text = json.dumps(metrics, indent=2)
+    (flags.output / "metrics.json").write_text(text + "\n", encoding="utf-8")
+
+    print(f"\n{'accuracy on held-out examples':36}{len(held_out[0]):>7,} examples")
+    for name, value in rows:
+        print(f"  {name:34}{value:>7}")
+    if answers:
+        print("\nthe export, in a process without zoo and Keras")
+    for name, probability, sentence in answers:
+        print(f"  {name:12}{probability:6.3f}  {sentence}")
+    print(
+        f"\n{flags.output}: curve.png, metrics.json, model/, logs/ (tensorboard)"
+        + (", export/ (TF Serving)" if flags.export else "")
+    )
+    print(
+        f"{metrics['seconds']:.0f} s, {fit_seconds:.0f} of them training; with reading"
+        f" the data {time.perf_counter() - began:.0f} s"
+    )
+
+
+def _plain(value):
+    return str(value) if isinstance(value, Path) else value
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ZooError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,96 @@
+"""A tiny BERT with a tiny WordPiece vocabulary, and texts that it can learn from."""
+
+import json
+
+import keras
+import pytest
+
+from zoo.config import TransformerConfig
+from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
+from zoo.tokenizers import Tokenizer
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = "a bad dull film fine good great is it no not poor the very was 😀".split()
+PIECES = ["##s", "##ly", "##er", ".", "!", "b", "##e", "##d"]
+TEXTS = [
+    "a good film",
+    "a bad film!",
+    "the film was very very good, great, it was a fine film. good good good great",
+    "dull.",
+    "it is not a poor film",
+    "bad",
+    "great great great fine",
+    "the film is dull, it was poor",
+    "fine",
+    "a very poor film. it was dull and bad, bad, bad, no good. " * 2,
+]
+LABELS = ["pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg"]
+
+
+def tokenizer_files():
+    vocabulary = "\n".join([*SPECIAL, *WORDS, *PIECES]) + "\n"
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": True,
+        "model_max_length": 40,
+        **{f"{t.strip('[]').lower()}_token": t for t in SPECIAL},
+    }
+    return {
+        "vocab.txt": vocabulary.encode(),
+        "tokenizer_config.json": json.dumps(settings).encode(),
+    }
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return Tokenizer.from_files(tokenizer_files())
+
+
+@pytest.fixture(scope="session")
+def config(tokenizer):
+    return TransformerConfig(
+        model_type="bert",
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=48,
+        type_vocab_size=2,
+        norm_place="post",
+        embedding_norm=True,
+        pooler=True,
+        layer_norm_eps=1e-12,
+        hidden_dropout_prob=0.1,
+        embedding_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+        initializer_range=0.3,
+        pad_token_id=0,
+        id2label=("neg", "pos"),
+    )
+
+
+def _made(kind, config, tokenizer, **options):
+    keras.utils.set_random_seed(7)
+    return kind(config, tokenizer=tokenizer, **options)
+
+
+@pytest.fixture(scope="session")
+def classifier(config, tokenizer):
+    """Not to be trained: the tests share it."""
+    return _made(TextClassifier, config, tokenizer)
+
+
+@pytest.fixture
+def fresh_classifier(config, tokenizer):
+    return _made(TextClassifier, config, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def embedder(config, tokenizer):
+    return _made(TextEmbedder, config.replace(pooler=False, id2label=None), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def masked_lm(config, tokenizer):
+    return _made(MaskedLM, config.replace(pooler=False, id2label=None), tokenizer)

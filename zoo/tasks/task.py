@@ -1,0 +1,501 @@
+"""Task: a model and its tokenizer; strings become inputs, and outputs answers."""
+
+import contextlib
+import random
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.data import batches
+from zoo.errors import DataError, InputError
+from zoo.files import read_bytes
+from zoo.models.base import TransformerModel
+from zoo.models.encoder import BertModel
+from zoo.tasks import examples as forms
+from zoo.training.compile_policy import jit_compile as compile_policy
+from zoo.training.optimizers import AdamW
+from zoo.training.schedules import WarmupLinearDecay
+
+BATCH_SIZE = 32
+LARGEST_TOKENIZER_FILE = 1 << 28
+# Begins the messages of checks that run inside tf.data, so that they are recognised.
+COMPLAINT = "zoo says:"
+
+
+class Task(TransformerModel):
+    """An encoder with a head, which takes strings.
+
+    `fit`, `evaluate` and `predict` take what Keras takes, and strings in its place: a
+    list of texts, a list of pairs of texts, `{"text": [...], "pair": [...]}`, or a
+    `tf.data.Dataset` of these, batched or not. Strings become ids inside tf.data; the
+    compiled step sees numbers alone, in batches of few different lengths.
+
+    Subclasses make their head after `super().__init__`, build it in `build_head`,
+    apply it in `head`, and say in `answers` what `predict` makes of its outputs.
+
+    Args:
+        config: TransformerConfig.
+        tokenizer: zoo.Tokenizer; without one the task takes ids only.
+        max_length: Longer texts are cut to so many tokens; None: as many as the model
+            and its tokenizer take.
+        dtype: Keras dtype policy.
+    """
+
+    assembly = "encoder"
+    input_names = BertModel.input_names
+    body = "backbone"
+
+    def __init__(
+        self, config, *, tokenizer=None, max_length=None, dtype=None, **kwargs
+    ):
+        super().__init__(config, dtype=dtype, **kwargs)
+        self.backbone = BertModel(self.config, dtype=self.dtype_policy, name="backbone")
+        self._tokenizer = tokenizer
+        self._max_length = None
+        self.max_length = max_length
+        self._automatic = {}
+        self._encoders = {}
+
+    # --- The model --------------------------------------------------------------------
+
+    def build_layers(self):
+        self.backbone.build()
+        self.build_head()
+
+    def build_head(self):
+        raise NotImplementedError
+
+    def head(self, states, inputs, training=None):
+        """Outputs from the last hidden state `[B, T, D]`."""
+        raise NotImplementedError
+
+    def run(self, inputs, *, training=None, every_state=False):
+        if every_state:
+            return self.backbone.run(inputs, training=training, every_state=True)
+        return self.head(self.backbone(inputs, training=training), inputs, training)
+
+    # --- Strings in, answers out ------------------------------------------------------
+
+    @property
+    def max_length(self):
+        """Most tokens of an input, special tokens included; longer texts are cut."""
+        limits = [self.config.max_position_embeddings]
+        if self.has_tokenizer:
+            limits.append(self.tokenizer.model_max_length)
+        return min(x for x in (*limits, self._max_length) if x is not None)
+
+    @max_length.setter
+    def max_length(self, value):
+        limit = self.config.max_position_embeddings
+        if value is not None and not (isinstance(value, int) and 2 < value <= limit):
+            raise InputError(
+                f"max_length={value!r}: expected a number of tokens from 3 to {limit} "
+                "(max_position_embeddings of this model)."
+            )
+        self._max_length = value
+
+    @property
+    def has_tokenizer(self):
+        return self._tokenizer is not None or bool(self._tokenizer_files)
+
+    def encode(self, columns):
+        """Strings to ids, as graph ops.
+
+        Args:
+            columns: "text", and for pairs "pair": string tensors `[B]`.
+
+        Returns:
+            Ragged int32 `[B, (tokens)]`: `input_ids`, and `token_type_ids` where the
+            model has token types.
+        """
+        rows = self.tokenizer(
+            columns["text"],
+            pair=columns.get("pair"),
+            max_length=self.max_length,
+            padding=None,
+        )
+        return {name: rows[name] for name in self._padding() if name in rows}
+
+    def answer(self, columns):
+        """Strings to answers, as graph ops: what a SavedModel of this task serves."""
+        inputs = batches.pad(self.encode(columns), self._padding())
+        return self.answers(self(inputs, training=False))
+
+    def answers(self, outputs):
+        """What `predict` gives, from what calling the model gives."""
+        return outputs
+
+    def _padding(self):
+        pad = self.config.pad_token_id
+        if self.has_tokenizer and self.tokenizer.pad_token_id is not None:
+            pad = self.tokenizer.pad_token_id
+        fill = {"input_ids": pad or 0}
+        return {**fill, "token_type_ids": 0} if self.config.type_vocab_size else fill
+
+    def _batching(self, batch_size):
+        vocabulary = self.tokenizer.vocab_size
+        if vocabulary > self.config.vocab_size:
+            raise InputError(
+                f"the tokenizer has {vocabulary} ids, but the model has vectors for "
+                f"{self.config.vocab_size} (vocab_size). They do not belong together."
+            )
+        return batches.Batching(
+            self._encoder(),
+            self._padding(),
+            batches.bucket_lengths(self.max_length),
+            batch_size or BATCH_SIZE,
+        )
+
+    def _encoder(self):
+        """`encode`, traced once for all datasets: that takes longer than its work."""
+        key = (self.tokenizer, self.max_length)
+        if key not in self._encoders:
+            self._encoders.clear()
+            self._encoders[key] = tf.function(
+                self.encode, autograph=False, reduce_retracing=True
+            )
+        return self._encoders[key]
+
+    # --- Labels -----------------------------------------------------------------------
+
+    def read_labels(self, labels):
+        """Labels `[N]` in memory as numbers."""
+        return labels
+
+    def map_labels(self, labels):
+        """The same for a tensor, as graph ops."""
+        return labels
+
+    def read_class_weight(self, class_weight):
+        return class_weight
+
+    def _read(self, x, labels=None, weights=None, *, needs_labels=False):
+        found = forms.read(x, labels, weights)
+        textual = found.textual
+        if textual and not self.has_tokenizer:
+            raise InputError(
+                f"this {type(self).__name__} has no tokenizer, so it takes token ids "
+                "only. Set model.tokenizer = zoo.Tokenizer.from_pretrained(...)."
+            )
+        if isinstance(found, forms.Stream):
+            if needs_labels and not found.labelled:
+                raise InputError(
+                    "the dataset yields no labels. Let it yield (x, y), or (x, y, "
+                    "sample_weight)."
+                )
+            return found
+        if needs_labels and found.labels is None:
+            raise InputError("y is missing: pass one label for each example.")
+        if labels is None:
+            return found
+        return forms.Memory(
+            found.inputs, textual, self.read_labels(found.labels), found.weights
+        )
+
+    # --- Training ---------------------------------------------------------------------
+
+    def default_loss(self):
+        return None
+
+    def default_metrics(self):
+        return []
+
+    def compile(
+        self,
+        optimizer=None,
+        loss=None,
+        *,
+        metrics=None,
+        learning_rate=5e-5,
+        jit_compile="auto",
+        **kwargs,
+    ):
+        """As Keras's `compile`; what is left out is chosen.
+
+        Args:
+            optimizer: None: AdamW that, where the number of steps is known, warms up
+                over the first tenth of them and then decays linearly to zero.
+            loss: None: that of the task.
+            metrics: None: those of the task; `[]` for none.
+            learning_rate: Peak of the chosen optimizer.
+            jit_compile: "auto" compiles with XLA where that is faster.
+            kwargs: Further arguments of `keras.Model.compile`.
+        """
+        self._automatic = {"optimizer": optimizer is None, "jit": jit_compile == "auto"}
+        if optimizer is None:
+            optimizer = AdamW(
+                WarmupLinearDecay(learning_rate), weight_decay=0.01, global_clipnorm=1.0
+            )
+        super().compile(
+            optimizer,
+            loss=self.default_loss() if loss is None else loss,
+            metrics=self.default_metrics() if metrics is None else metrics,
+            jit_compile=compile_policy(jit_compile),
+            **kwargs,
+        )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if not config:
+            return config
+        if self._automatic["jit"]:
+            config["jit_compile"] = "auto"  # the machine that loads it may be another
+        return {**config, "automatic_optimizer": self._automatic["optimizer"]}
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        automatic = config.pop("automatic_optimizer", False)
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._automatic["optimizer"] = automatic
+        self.optimizer.build(self.trainable_variables)
+
+    def _schedule(self, steps, epochs, initial_epoch):
+        """Sets the chosen optimizer's schedule for a call of `fit`."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        before = optimizer._learning_rate
+        if not self._automatic["optimizer"] or steps is None:
+            return
+        if not isinstance(before, WarmupLinearDecay):  # the user has set another
+            return
+        total = steps * epochs
+        # Goes on where an interrupted `fit` stopped; otherwise begins anew.
+        first = max(0, int(self.optimizer.iterations) - steps * initial_epoch)
+        after = WarmupLinearDecay(
+            before.peak, warmup_steps=total // 10, total_steps=total, first_step=first
+        )
+        if after.get_config() != before.get_config():
+            optimizer.learning_rate = after
+            self.train_function = None  # it has the old schedule compiled in
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+        *,
+        seed=None,
+    ):
+        """As Keras's `fit`, for strings as well; see the head of this class.
+
+        Texts in memory are shuffled anew in each epoch and batched by length, as a
+        function of (seed, step): with `initial_epoch` it goes on as if uninterrupted.
+
+        Args:
+            seed: Of the order of examples. None: drawn from Python's generator, which
+                `keras.utils.set_random_seed` seeds.
+
+        Raises:
+            InputError: if examples or labels do not have a form that is taken.
+            DataError: if there are no examples.
+        """
+        training = self._read(x, y, sample_weight, needs_labels=True)
+        held_out = None
+        if validation_data is not None:
+            given = validation_data
+            given = given if isinstance(given, tuple) else (given,)
+            held_out = self._read(*given, needs_labels=True)
+        elif validation_split:
+            training, held_out = training.split(validation_split)
+        if not self.compiled:
+            self.compile()
+        if seed is None:
+            seed = random.randrange(2**31)
+        data, steps = self._training_data(
+            training, batch_size, shuffle, seed, steps_per_epoch, initial_epoch
+        )
+        self._schedule(steps, epochs, initial_epoch)
+        if held_out is not None:
+            size = validation_batch_size or batch_size
+            held_out = self._data(held_out, size, validation_steps)
+            held_out = (
+                held_out.get("x"),
+                held_out.get("y"),
+                held_out.get("sample_weight"),
+            )
+            if isinstance(held_out[0], tf.data.Dataset):
+                held_out = held_out[0]
+        with _clear_errors():
+            return super().fit(
+                **{"shuffle": False, **data},  # datasets are shuffled already
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_data=held_out,
+                class_weight=self.read_class_weight(class_weight),
+                initial_epoch=initial_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """As Keras's `evaluate`, for strings as well; see the head of this class."""
+        options = {
+            "verbose": verbose,
+            "callbacks": callbacks,
+            "return_dict": return_dict,
+        }
+        with _clear_errors():
+            if kwargs.get("_use_cached_eval_dataset"):  # Keras, in the midst of `fit`
+                return super().evaluate(x, steps=steps, **options, **kwargs)
+            found = self._read(x, y, sample_weight, needs_labels=True)
+            if not self.compiled:
+                self.compile()
+            data = self._data(found, batch_size, steps)
+            return super().evaluate(**data, steps=steps, **options, **kwargs)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Answers for each example, in the order given; see the head of this class."""
+        found = self._read(x)
+        options = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
+        if isinstance(found, forms.Stream):
+            dataset = found.dataset.map(lambda x, *rest: (x,))
+            data = forms.Stream(dataset, found.textual, found.batched, labelled=False)
+            if found.textual and not found.batched:  # numbered, to find back the order
+                dataset = tf.data.Dataset.zip(found.dataset, tf.data.Dataset.counter())
+                dataset = dataset.map(lambda element, row: (element[0], row))
+                data = forms.Stream(dataset, True, False, labelled=False)
+            return self._in_order(**self._data(data, batch_size, steps), **options)
+        if found.textual:
+            rows = np.arange(found.size)
+            found = forms.Memory(found.inputs, True, labels=rows)
+        return self._in_order(**self._data(found, batch_size, steps), **options)
+
+    def predict_step(self, data):
+        x, row, _ = keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self.answers(self(x, training=False))
+        return outputs if row is None else (outputs, row)
+
+    def _in_order(self, **options):
+        with _clear_errors():
+            found = super().predict(**options)
+        if not isinstance(found, tuple):
+            return found
+        outputs, rows = found
+        return tf.nest.map_structure(lambda x: x[np.argsort(rows)], outputs)
+
+    # --- Batches ----------------------------------------------------------------------
+
+    def _training_data(self, found, size, shuffle, seed, steps, initial_epoch):
+        """Arguments of Keras's `fit`, and steps of an epoch where they are known."""
+        if isinstance(found, forms.Memory) and found.textual:
+            batching = self._batching(size)
+            steps = steps or batching.steps(found.size)
+            endless = batches.epochs(
+                found.inputs,
+                batching,
+                rest=found.rest,
+                seed=seed,
+                shuffle=shuffle,
+                first_step=initial_epoch * steps,
+            )
+            return {"x": endless, "steps_per_epoch": steps}, steps
+        data = self._data(found, size, steps, seed=seed)
+        if isinstance(found, forms.Memory):
+            known = -(-found.size // (size or BATCH_SIZE))
+            data["shuffle"] = shuffle
+        else:
+            known = int(data["x"].cardinality())
+        known = steps or (known if known >= 0 else None)
+        return {**data, "steps_per_epoch": steps}, known
+
+    def _data(self, found, size, steps=None, seed=None):
+        """Arguments of Keras's methods for one pass over examples."""
+        if isinstance(found, forms.Memory):
+            if not found.textual:
+                names = ("y", "sample_weight")
+                rest = dict(zip(names, found.rest, strict=False))
+                return {"x": dict(found.inputs), **rest, "batch_size": size}
+            batching = self._batching(size)
+            dataset = batches.epoch(found.inputs, batching, rest=found.rest)
+            return {"x": dataset}
+        dataset = found.dataset
+        if found.labelled:
+            dataset = dataset.map(lambda x, y, *w: (x, self.map_labels(y), *w))
+        if not found.textual:
+            return {"x": dataset}
+        batching = self._batching(size)
+        if found.batched:
+            return {"x": batches.encode_batches(dataset, batching)}
+        return {"x": batches.stream(dataset, batching, seed=seed)}
+
+    # --- Saving -----------------------------------------------------------------------
+
+    def get_config(self):
+        return {**super().get_config(), "max_length": self._max_length}
+
+    def save_own_variables(self, store):
+        """Adds the state of dropout's generators, which Keras leaves out (3.15)."""
+        super().save_own_variables(store)
+        if seeds := self._seed_states():
+            store["seeds"] = np.stack([seed.numpy() for seed in seeds])
+
+    def load_own_variables(self, store):
+        seeds = self._seed_states()
+        if "seeds" in store and len(store["seeds"]) == len(seeds):
+            for seed, value in zip(seeds, store["seeds"], strict=True):
+                seed.assign(value)
+
+    def _seed_states(self):
+        return [
+            v for v in self.non_trainable_variables if v.name == "seed_generator_state"
+        ]
+
+    def save_assets(self, inner_path):
+        """Puts the tokenizer's files into a `.keras` file; Keras calls this."""
+        directory = Path(inner_path, "tokenizer")
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, data in self.tokenizer_files().items():
+            (directory / name).write_bytes(data)
+
+    def load_assets(self, inner_path):
+        """Takes them out again."""
+        directory = Path(inner_path, "tokenizer")
+        if directory.is_dir():
+            self._tokenizer = None
+            self._tokenizer_files = {
+                path.name: read_bytes(path, limit=LARGEST_TOKENIZER_FILE)
+                for path in sorted(directory.iterdir())
+            }
+
+
+@contextlib.contextmanager
+def _clear_errors():
+    """Turns the complaint of a check inside tf.data into the error of its own."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        said = re.search(rf"\[{COMPLAINT} ([^\]]*)\](?: \[(.*?)\])?", str(error), re.S)
+        if said is None:
+            raise
+        text = " ".join(part for part in said.groups() if part)
+        raise InputError(text) from None
+    except UnboundLocalError:  # Keras's `predict` on a dataset that yields nothing
+        raise DataError("x is an empty dataset: there is no example.") from None

@@ -1,0 +1,239 @@
+"""TextClassifier: one label for each text, or for each pair of texts."""
+
+import difflib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.config import TransformerConfig
+from zoo.errors import InputError
+from zoo.export import export_saved_model
+from zoo.layers.linear import Linear
+from zoo.tasks import examples as forms
+from zoo.tasks.task import COMPLAINT, Task
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class TextClassifier(Task):
+    """An encoder whose pooled output goes through one layer (Devlin et al. 2018).
+
+    Calling it with token ids gives logits `[B, C]`; `predict` gives probabilities
+    `[N, C]`, in the order of `labels`. Labels to learn from are numbers or names.
+
+    Args:
+        config: TransformerConfig; its `id2label` names the labels.
+        labels: Names of the labels, in order, in place of those of `config`.
+        tokenizer, max_length, dtype: As of `Task`.
+
+    Raises:
+        InputError: if there are not two labels at least, or if one stands there twice.
+    """
+
+    architecture = "sequence_classification"
+
+    def __init__(self, config, *, labels=None, **kwargs):
+        config = self.adapt_config(TransformerConfig.of(config), labels=labels)
+        super().__init__(config, **kwargs)
+        config = self.config
+        rate = config.classifier_dropout
+        self.dropout = keras.layers.Dropout(
+            config.hidden_dropout_prob if rate is None else rate,
+            dtype=self.dtype_policy,
+        )
+        self.classifier = Linear(
+            len(self.labels),
+            stddev=config.initializer_range,
+            dtype=self.dtype_policy,
+            name="classifier",
+        )
+        self.build()
+
+    @classmethod
+    def adapt_config(cls, config, labels=None):
+        if labels is not None:
+            config = config.replace(id2label=_label_names(labels))
+        if not config.id2label:
+            raise InputError(
+                "the labels are not known: the configuration names none. Pass "
+                "labels=[...], in the order in which they are numbered."
+            )
+        if config.problem_type not in (None, "single_label_classification"):
+            raise InputError(
+                f"problem_type={config.problem_type!r}: TextClassifier gives one label "
+                "to each text ('single_label_classification')."
+            )
+        return config.replace(pooler=True)
+
+    @classmethod
+    def new_heads(cls, config, labels=None):
+        """The checkpoint's classifier is kept if its labels are these, or nameless."""
+        had = config.id2label or ("LABEL_0", "LABEL_1")
+        nameless = had == tuple(f"LABEL_{i}" for i in range(len(had)))
+        same = labels is None or had == _label_names(labels)
+        renamed = nameless and labels is not None and len(had) == len(list(labels))
+        return () if same or renamed else ("classifier",)
+
+    @property
+    def heads(self):
+        return ("pooler", "classifier")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, in order."""
+        return self.config.id2label
+
+    def build_head(self):
+        self.classifier.build((None, self.config.hidden_size))
+
+    def head(self, states, inputs, training=None):
+        pooled = self.backbone.pooled_output(states)
+        logits = self.classifier(self.dropout(pooled, training=training))
+        return tf.cast(logits, tf.float32)
+
+    def answers(self, outputs):
+        return tf.nn.softmax(outputs)
+
+    def classify(self, texts, *, top_k=1, batch_size=None):
+        """The likeliest labels of texts.
+
+        Args:
+            texts: One text, or a list of texts or of pairs of texts.
+            top_k: How many labels to give; None: all.
+
+        Returns:
+            For each text `{"label": str, "score": float}`, or with another `top_k` than
+            1 a list of these, likeliest first. For a single text the one alone.
+        """
+        single = forms.is_one_text(texts)
+        if not single and isinstance(texts, list | tuple) and not texts:
+            return []
+        probabilities = self.predict(
+            [texts] if single else texts, batch_size=batch_size, verbose=0
+        )
+        best = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top_k]
+        answers = [
+            [{"label": self.labels[i], "score": float(row[i])} for i in places]
+            for row, places in zip(probabilities, best, strict=True)
+        ]
+        if top_k == 1:
+            answers = [answer[0] for answer in answers]
+        return answers[0] if single else answers
+
+    def export_saved_model(self, directory, *, version=None):
+        """Writes a SavedModel that maps strings to labels, for TF Serving.
+
+        Its signature `serving_default` takes `text` (string `[B]`) and gives `label`
+        (string `[B]`) and `probabilities` (float32 `[B, C]`). It needs TensorFlow and
+        TF Text to run, neither zoo nor Keras.
+
+        Args:
+            directory: Where to write.
+            version: None writes into `directory` itself; a number into a directory of
+                that name below, as TF Serving wants it.
+
+        Returns:
+            Path of the directory with `saved_model.pb`.
+        """
+        names = tf.constant(self.labels)
+        columns = {"text": tf.TensorSpec([None], tf.string, name="text")}
+
+        def serve(text):
+            probabilities = self.answer({"text": text})
+            best = tf.argmax(probabilities, -1)
+            return {"label": tf.gather(names, best), "probabilities": probabilities}
+
+        return export_saved_model(
+            directory,
+            {"serving_default": (serve, columns)},
+            resources=[self.tokenizer],
+            version=version,
+        )
+
+    # --- Labels -----------------------------------------------------------------------
+
+    def default_loss(self):
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def default_metrics(self):
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def read_labels(self, labels):
+        """Labels `[N]`, numbers or names, as int32.
+
+        Raises:
+            InputError: on a label that does not exist, with the row that has it.
+        """
+        if labels.dtype.kind in "biuf":
+            numbers = labels.astype(np.int32)
+            bad = np.flatnonzero((numbers != labels) | (numbers < 0))
+            bad = bad if len(bad) else np.flatnonzero(numbers >= len(self.labels))
+            if len(bad):
+                raise InputError(
+                    f"y[{bad[0]}] is {labels[bad[0]]}; expected a whole number from 0 "
+                    f"to {len(self.labels) - 1}, or one of {self._listed()}."
+                )
+            return numbers
+        table = {name: number for number, name in enumerate(self.labels)}
+        numbers = []
+        for row, label in enumerate(labels.tolist()):
+            name = (
+                label.decode("utf-8", "replace") if isinstance(label, bytes) else label
+            )
+            if isinstance(name, int) and 0 <= name < len(self.labels):
+                numbers.append(name)
+            elif isinstance(name, str) and name in table:
+                numbers.append(table[name])
+            else:
+                raise InputError(f"y[{row}] is {label!r}. {self._hint(name)}")
+        return np.asarray(numbers, np.int32)
+
+    def map_labels(self, labels):
+        """The same as graph ops; a label that does not exist fails when it comes."""
+        if labels.dtype == tf.string:
+            known = tf.equal(labels[..., None], tf.constant(self.labels))
+            right = tf.reduce_any(known, -1)
+            numbers = tf.argmax(known, -1, output_type=tf.int32)
+        else:
+            numbers = tf.cast(labels, tf.int32)
+            right = (numbers >= 0) & (numbers < len(self.labels))
+        wrong = tf.boolean_mask(tf.reshape(labels, [-1]), tf.reshape(~right, [-1]))
+        check = tf.debugging.Assert(
+            tf.reduce_all(right),
+            [f"{COMPLAINT} expected labels among {self._listed()}, got", wrong],
+        )
+        with tf.control_dependencies([check]):
+            return tf.identity(numbers)
+
+    def read_class_weight(self, class_weight):
+        if class_weight is None:
+            return None
+        names = list(class_weight)
+        keys = np.asarray(names, None if isinstance(names[0], str) else np.int64)
+        numbers = self.read_labels(keys)
+        weights = {
+            int(n): float(class_weight[k]) for n, k in zip(numbers, names, strict=True)
+        }
+        return {number: weights.get(number, 1.0) for number in range(len(self.labels))}
+
+    def _listed(self):
+        few = ", ".join(self.labels[:10])
+        return (
+            few if len(self.labels) <= 10 else f"{few} and {len(self.labels) - 10} more"
+        )
+
+    def _hint(self, name):
+        close = difflib.get_close_matches(str(name), self.labels, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"The labels are {self._listed()}.{hint}"
+
+
+def _label_names(labels):
+    names = tuple(str(label) for label in labels)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if isinstance(labels, str) or len(names) < 2 or repeated:
+        problem = f"{repeated} twice" if repeated else f"{labels!r}"
+        raise InputError(
+            f"labels has {problem}; expected two different names at least."
+        )
+    return names
