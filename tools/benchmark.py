@@ -1,0 +1,218 @@
+"""The benchmarks: zoo side by side with KerasHub and transformers, in one run.
+
+    python -m tools.benchmark train --markdown docs/benchmarks.md
+
+A further benchmark is a module with its contenders, a function here that measures them,
+and a row in `COMMANDS`.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tools import benchmark_encoder, benchmark_load
+from tools.benchmark_report import Report, usable_cores
+from tools.benchmark_turns import BenchmarkError, measure
+
+ONLY = "Measure only these contenders (repeatable)."
+Rounds = Annotated[int, typer.Option(min=1, help="Turns of each contender.")]
+Steps = Annotated[int, typer.Option(min=1, help="Counted steps in each turn.")]
+Warmup = Annotated[int, typer.Option(min=1, help="Steps before, in each turn.")]
+Only = Annotated[list[str] | None, typer.Option("--only", help=ONLY)]
+Output = Annotated[Path | None, typer.Option(help="Write all figures as JSON.")]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(help="Write or replace this benchmark's section in this file."),
+]
+Precision = Annotated[
+    list[str] | None,
+    typer.Option(help="float32 or bfloat16 (repeatable); both if left out."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of each contender; all cores if left out."),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Rows in a batch.")]
+Length = Annotated[int, typer.Option(min=2, max=512, help="Tokens in a row.")]
+
+
+def train(
+    rounds: Rounds = 5,
+    steps: Steps = 7,
+    warmup: Warmup = 2,
+    precision: Precision = None,
+    batch_size: BatchSize = 16,
+    length: Length = 128,
+    threads: Threads = None,
+    only: Only = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Training step of a BERT classifier, 6 layers x 384, with AdamW and dropout."""
+    shape = benchmark_encoder.Shape(batch=batch_size, length=length)
+    options = {"rounds": rounds, "steps": steps, "warmup": warmup}
+    title = (
+        f"Training step of a BERT classifier ({describe(shape)}, dropout "
+        f"{shape.dropout}, AdamW)"
+    )
+    report = encoder_report("train", title, shape, options, precision, threads, only)
+    finish(report, output, markdown)
+
+
+def forward(
+    rounds: Rounds = 7,
+    steps: Steps = 15,
+    warmup: Warmup = 3,
+    precision: Precision = None,
+    batch_size: BatchSize = 16,
+    length: Length = 128,
+    threads: Threads = None,
+    only: Only = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Inference of the same BERT classifier."""
+    shape = benchmark_encoder.Shape(batch=batch_size, length=length)
+    options = {"rounds": rounds, "steps": steps, "warmup": warmup}
+    title = f"Inference of a BERT classifier ({describe(shape)})"
+    report = encoder_report("forward", title, shape, options, precision, threads, only)
+    finish(report, output, markdown)
+
+
+def encoder_report(name, title, shape, options, precisions, threads, only):
+    """Measures the BERT classifier in each precision."""
+    precisions = precisions or benchmark_encoder.PRECISIONS
+    for precision in precisions:
+        if precision not in benchmark_encoder.PRECISIONS:
+            known = " or ".join(benchmark_encoder.PRECISIONS)
+            raise typer.BadParameter(f"--precision {precision}: expected {known}.")
+    groups = {}
+    for precision in precisions:
+        every = benchmark_encoder.contenders(name, precision, shape, threads)
+        groups[precision] = in_turns(chosen(every, only), precision, options)
+    notes = [
+        f"Rows have from {shape.length // 2} to {shape.length} tokens and are padded "
+        f"to {shape.length}; all libraries get the same.",
+        "zoo runs as it is by default. KerasHub was tried with and without XLA, and "
+        + (
+            "transformers with fused and multi-tensor AdamW"
+            if name == "train"
+            else "transformers in bfloat16 with autocast and with bfloat16 weights"
+        )
+        + "; the faster is shown.",
+        show_threads(groups),
+    ]
+    return Report(name, title, options, groups, notes)
+
+
+def load(
+    rounds: Annotated[int, typer.Option(min=1, help="Loads by each contender.")] = 7,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where the checkpoint is kept. Default: $ZOO_CACHE."),
+    ] = None,
+    only: Only = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Loading a GPT-2 of 124 million weights: time, and growth of peak memory."""
+    directory = benchmark_load.make_checkpoint(cache=cache)
+    size = (directory / benchmark_load.WEIGHTS).stat().st_size
+    options = {"rounds": rounds, "steps": 1, "warmup": 0}
+    contenders = chosen(benchmark_load.contenders(directory), only)
+    groups = {"float32": in_turns(contenders, "float32", options, fresh=True)}
+    notes = [
+        "The file lies in the page cache and is loaded in a fresh process each time. "
+        "Imports are not counted.",
+        "Memory is the high-water mark of the resident set, less what it was after the "
+        "imports.",
+        "transformers maps the file: a page is read, and counted as memory, when it is "
+        "first touched, so that a part of its cost comes with the first forward pass.",
+        "KerasHub loads the backbone, whose head is the token table, as in the others.",
+    ]
+    title = f"Loading GPT-2 124M from a Hugging Face directory ({size / 1e6:,.0f} MB)"
+    finish(
+        Report("load", title, {"rounds": rounds}, groups, notes, memory=True),
+        output,
+        markdown,
+    )
+
+
+COMMANDS: dict[str, Callable] = {"train": train, "forward": forward, "load": load}
+if importlib.util.find_spec("tools.benchmark_tokenize") is not None:
+    from tools.benchmark_tokenize import tokenize
+
+    COMMANDS["tokenize"] = tokenize
+
+
+def in_turns(contenders, label, options, **others):
+    """`measure`, with its progress on the terminal, and failures as one message."""
+    console = Console(stderr=True)
+    with console.status(label) as status:
+        try:
+            return measure(
+                contenders,
+                **options,
+                **others,
+                tell=lambda line: status.update(f"{label}: {line}"),
+            )
+        except BenchmarkError as error:
+            console.print(f"error: {error}", style="red", soft_wrap=True, markup=False)
+            raise typer.Exit(1) from None
+
+
+def chosen(contenders, only):
+    """Those named in `only`, in any case; all if it is empty."""
+    names = {contender.name.lower() for contender in contenders}
+    wanted = {name.lower() for name in only or names}
+    if unknown := wanted - names:
+        raise typer.BadParameter(
+            f"--only {', '.join(sorted(unknown))}: expected "
+            f"{', '.join(contender.name for contender in contenders)}."
+        )
+    return [contender for contender in contenders if contender.name.lower() in wanted]
+
+
+def finish(report, output, markdown):
+    """Prints a report and writes the files that were asked for."""
+    report.print()
+    report.write(output=output, markdown=markdown)
+
+
+def describe(shape):
+    """The model and the batch, in words."""
+    return (
+        f"{shape.layers} layers x {shape.hidden}, {shape.heads} heads, feed-forward "
+        f"{shape.feedforward}, vocabulary {shape.vocabulary}, {shape.classes} classes, "
+        f"batch {shape.batch} x {shape.length}"
+    )
+
+
+def show_threads(groups):
+    """Which contender computed with how many threads."""
+    found = {
+        result.name: result.about.get("threads")
+        for results in groups.values()
+        for result in results
+        if result.turns
+    }
+    told = ", ".join(f"{name} {threads}" for name, threads in found.items())
+    return f"Threads (of {usable_cores()} cores): {told}."
+
+
+app = typer.Typer(
+    help="Measures zoo side by side with other libraries.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    app()
