@@ -201,11 +201,11 @@ def _join_bytes(tokens, is_byte, first):
     joins = is_byte[1:] & is_byte[:-1] & ~first[1:]
     starts = tf.concat([[True], ~joins], 0)[: tf.size(is_byte)]
     run = tf.cumsum(tf.cast(starts, tf.int32)) - 1
-    texts = tf.strings.unsorted_segment_join(
-        tokens, run, tf.reduce_sum(tf.cast(starts, tf.int32))
-    )
-    broken = tf.gather(splitting.repair(texts) != texts, run) & is_byte
-    whole = tf.where(starts, tf.gather(texts, run), "")
+    places = tf.where(starts)
+    texts = tf.strings.unsorted_segment_join(tokens, run, tf.shape(places)[0])
+    broken = tf.gather(splitting.repair(texts) != texts, run)
+    # A run may be long: its text stands once, where it begins.
+    whole = tf.scatter_nd(places, texts, tf.shape(tokens, tf.int64))
     return tf.where(is_byte, tf.where(broken, "\ufffd", whole), tokens)
 
 

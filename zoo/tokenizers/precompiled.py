@@ -18,7 +18,8 @@ from zoo.tokenizers.character_map import CharacterMap, lookup, paged
 
 WHERE = "tokenizer.json: Precompiled"
 _LARGEST = 16 << 20
-_DEEPEST = 64
+# No rule for more bytes is ever asked for.
+_LONGEST = 5
 _MOST_RULES = 1 << 20
 # How a character takes part in a grapheme.
 _CONTROL, _EXTEND, _PREPEND, _CR, _LF = 1, 2, 3, 4, 5
@@ -122,12 +123,10 @@ def _text(texts, place):
 
 
 def _entries(units):
-    """Keys and values of a darts-clone double array, breadth first."""
+    """Short keys and their values of a darts-clone double array, breadth first."""
     labels = np.arange(1, 256)
     places, keys = np.array([0]) ^ _offset(units[:1]), [b""]
-    for _ in range(_DEEPEST):
-        if not len(places):
-            return
+    for _ in range(_LONGEST):
         children = places[:, None] ^ labels[None, :]
         inside = children < len(units)
         units_of = np.where(inside, units[np.where(inside, children, 0)], 0)
@@ -135,12 +134,11 @@ def _entries(units):
         children = children[parent, label]
         keys = [keys[p] + bytes([c + 1]) for p, c in zip(parent, label, strict=True)]
         if len(keys) > _MOST_RULES:
-            break
+            raise TokenizerError(f"{WHERE}: the trie runs in a circle.")
         unit = units[children]
         places = children ^ _offset(unit)
         for n in np.flatnonzero(unit >> 8 & 1):
             yield _key(keys[n]), _value(units, places[n])
-    raise TokenizerError(f"{WHERE}: the trie is too large, or runs in a circle.")
 
 
 def _key(key):
