@@ -8,7 +8,10 @@ reads what it shall do and does not know for whom.
 import dataclasses
 import difflib
 import json
+import types
+import typing
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any
 
 from zoo.errors import ConfigError
@@ -35,7 +38,16 @@ ROPE_SCALINGS = {
         "original_max_position_embeddings",
     ),
 }
+# All parameters of scalings. As in the reference, a type passes over those of others.
+ROPE_PARAMETERS = frozenset(
+    """
+    factor original_max_position_embeddings attention_factor beta_fast beta_slow mscale
+    mscale_all_dim truncate low_freq_factor high_freq_factor
+    """.split()
+)
 LAYER_TYPES = ("full_attention", "sliding_attention")
+MAX_LAYERS = 1 << 16
+LARGEST_NUMBER = 1e30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,6 +175,10 @@ class TransformerConfig:
     problem_type: str | None = None
 
     def __post_init__(self):
+        for name in ("layer_types", "eos_token_id", "id2label"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_types()
         fill = {
             "num_key_value_heads": self.num_attention_heads,
             "intermediate_size": 4 * self.hidden_size,
@@ -173,9 +189,6 @@ class TransformerConfig:
         for name, value in fill.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name in ("layer_types", "eos_token_id", "id2label"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.rope_scaling is not None:
             object.__setattr__(self, "rope_scaling", dict(self.rope_scaling))
         self._check_sizes()
@@ -197,29 +210,43 @@ class TransformerConfig:
             )
         self._check_positions()
 
+    def _check_types(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _is_a(value, field.type):
+                raise ConfigError(
+                    f"{field.name}={short(value)}: expected {_said(field.type)}."
+                )
+
     def _check_sizes(self):
         positive = (
             "vocab_size hidden_size num_hidden_layers num_decoder_layers "
             "num_attention_heads num_key_value_heads intermediate_size embedding_size "
             "max_position_embeddings relative_attention_num_buckets "
-            "relative_attention_max_distance"
+            "relative_attention_max_distance head_dim sliding_window num_hidden_groups"
         ).split()
-        optional = ("head_dim", "sliding_window", "num_hidden_groups")
-        for name in (*positive, *optional):
-            value = getattr(self, name)
-            if value is None and name in optional:
-                continue
-            if type(value) is not int or not 0 < value < 2**31:
+        for name in positive:
+            value, limit = getattr(self, name), 2**31
+            if name in ("num_hidden_layers", "num_decoder_layers"):
+                limit = MAX_LAYERS
+            if value is not None and not 0 < value < limit:
                 raise ConfigError(
-                    f"{name}={value!r}: expected a positive integer below 2**31."
+                    f"{name}={short(value)}: expected a positive integer below {limit}."
                 )
-        if type(self.type_vocab_size) is not int or self.type_vocab_size < 0:
+        if not 0 <= self.type_vocab_size < 2**31:
             raise ConfigError(
-                f"type_vocab_size={self.type_vocab_size!r}: expected an integer >= 0."
+                f"type_vocab_size={short(self.type_vocab_size)}: expected 0 or a "
+                "positive integer below 2147483648."
             )
-        for name in ("layer_norm_eps", "rope_theta", "initializer_range"):
+        for name in (
+            "layer_norm_eps",
+            "rope_theta",
+            "initializer_range",
+            "attn_logit_softcapping",
+            "final_logit_softcapping",
+        ):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not value > 0:
+            if value is not None and not value > 0:
                 raise ConfigError(f"{name}={value!r}: expected a positive number.")
 
     def _check_probabilities(self):
@@ -227,9 +254,7 @@ class TransformerConfig:
             if not field.name.endswith(("dropout_prob", "classifier_dropout")):
                 continue
             value = getattr(self, field.name)
-            if value is None and field.name == "classifier_dropout":
-                continue
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            if value is not None and not 0 <= value < 1:
                 raise ConfigError(
                     f"{field.name}={value!r}: expected a probability in [0, 1)."
                 )
@@ -239,18 +264,24 @@ class TransformerConfig:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(
-                    f"{name}={value!r}: there is no such mechanism. Known: "
+                    f"{name}={short(value)}: there is no such mechanism. Known: "
                     f"{', '.join(map(repr, known))}."
                 )
         if self.layer_types is not None:
             if set(self.layer_types) - set(LAYER_TYPES):
                 raise ConfigError(
-                    f"layer_types={self.layer_types}: known are {LAYER_TYPES}."
+                    f"layer_types={short(self.layer_types)}: known are {LAYER_TYPES}."
                 )
             if len(self.layer_types) != self.num_hidden_layers:
                 raise ConfigError(
                     f"layer_types names {len(self.layer_types)} layers, but "
                     f"num_hidden_layers={self.num_hidden_layers}."
+                )
+            if self.num_decoder_layers != self.num_hidden_layers:
+                raise ConfigError(
+                    "layer_types names the layers of encoder and decoder alike, but "
+                    f"num_decoder_layers={self.num_decoder_layers} and "
+                    f"num_hidden_layers={self.num_hidden_layers}. Leave it out."
                 )
             if "sliding_attention" in self.layer_types and not self.sliding_window:
                 raise ConfigError(
@@ -264,6 +295,15 @@ class TransformerConfig:
             )
 
     def _check_positions(self):
+        rows = (self.num_attention_heads + 2 * self.num_key_value_heads) * self.head_dim
+        if rows >= 2**31:
+            raise ConfigError(
+                f"num_attention_heads={self.num_attention_heads}, num_key_value_heads="
+                f"{self.num_key_value_heads} and head_dim={self.head_dim} make {rows} "
+                "features of queries, keys and values; expected fewer than 2147483648."
+            )
+        if self.position == "relative":
+            self._check_buckets()
         if self.position == "rotary":
             if not 0 < self.partial_rotary_factor <= 1:
                 raise ConfigError(
@@ -276,22 +316,75 @@ class TransformerConfig:
                     f"head_dim={self.head_dim} x partial_rotary_factor="
                     f"{self.partial_rotary_factor} gives {self.rotary_dim}."
                 )
-        if self.rope_scaling is None:
-            return
-        kind = self.rope_scaling.get("rope_type")
-        if kind not in ROPE_SCALINGS:
+        if self.rope_scaling is not None:
+            self._check_rope_scaling()
+
+    def _check_buckets(self):
+        buckets = self.relative_attention_num_buckets
+        if buckets < 4:  # a quarter of them is for near keys on either side
             raise ConfigError(
-                f"rope_scaling: rope_type={kind!r} is unknown. Known: "
+                f"relative_attention_num_buckets={buckets}: expected at least 4."
+            )
+        if self.relative_attention_max_distance <= buckets // 2:
+            raise ConfigError(
+                "relative_attention_max_distance="
+                f"{self.relative_attention_max_distance}: expected more than half of "
+                f"relative_attention_num_buckets={buckets}."
+            )
+
+    def _check_rope_scaling(self):
+        scaling = self.rope_scaling
+        kind = scaling.get("rope_type")
+        if not isinstance(kind, str) or kind not in ROPE_SCALINGS:
+            raise ConfigError(
+                f"rope_scaling: rope_type={short(kind)} is unknown. Known: "
                 f"{', '.join(ROPE_SCALINGS)}."
             )
-        missing = [k for k in ROPE_SCALINGS[kind] if self.rope_scaling.get(k) is None]
+        for name, value in scaling.items():
+            if name == "rope_type" or value is None:
+                continue
+            if name not in ROPE_PARAMETERS:
+                raise ConfigError(
+                    f"rope_scaling has no parameter {short(name)}. It has "
+                    f"{', '.join(sorted(ROPE_PARAMETERS))}."
+                )
+            if name == "truncate":
+                good, wanted = isinstance(value, bool), "True or False"
+            else:
+                good = _is_a(value, float) and value >= 0
+                wanted = "a finite number of at least 0"
+            if not good:
+                raise ConfigError(
+                    f"rope_scaling: {name}={short(value)}; expected {wanted}."
+                )
+        missing = [k for k in ROPE_SCALINGS[kind] if scaling.get(k) is None]
         if missing:
             raise ConfigError(
                 f"rope_scaling of type {kind!r} lacks {', '.join(missing)}."
             )
-        factor = self.rope_scaling["factor"]
-        if not isinstance(factor, (int, float)) or not factor >= 1:
-            raise ConfigError(f"rope_scaling: factor={factor!r}; expected >= 1.")
+        if scaling["factor"] < 1:
+            raise ConfigError(
+                f"rope_scaling: factor={scaling['factor']!r}; expected at least 1."
+            )
+        if scaling.get("original_max_position_embeddings", 1) == 0:
+            raise ConfigError("rope_scaling: original_max_position_embeddings=0.")
+        if (
+            kind == "llama3"
+            and scaling["low_freq_factor"] >= scaling["high_freq_factor"]
+        ):
+            raise ConfigError(
+                f"rope_scaling: low_freq_factor={scaling['low_freq_factor']!r} must be "
+                f"below high_freq_factor={scaling['high_freq_factor']!r}."
+            )
+        if kind in ("ntk", "dynamic") and self.rotary_dim == 2:
+            raise ConfigError(
+                f"rope_scaling of type {kind!r} needs more than 2 rotated features."
+            )
+        if kind == "yarn" and self.rope_theta <= 1:
+            raise ConfigError(
+                f"rope_scaling of type 'yarn' needs rope_theta above 1, not "
+                f"{self.rope_theta!r}."
+            )
 
     @property
     def rotary_dim(self) -> int:
@@ -342,3 +435,37 @@ class TransformerConfig:
         raise ConfigError(
             f"expected a TransformerConfig or a dictionary, got {type(value).__name__}."
         )
+
+
+def _is_a(value, kind):
+    """Whether a value has the type that a field is annotated with.
+
+    Integers are numbers too, but truth values are not; numbers are finite.
+    """
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return any(_is_a(value, each) for each in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        (each, _) = typing.get_args(kind)
+        return isinstance(value, tuple) and all(_is_a(item, each) for item in value)
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and -LARGEST_NUMBER < value < LARGEST_NUMBER
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(kind) or kind)
+
+
+def _said(kind):
+    """A type in words."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return " or ".join(_said(each) for each in typing.get_args(kind))
+    words = {
+        int: "an integer",
+        float: "a finite number",
+        bool: "True or False",
+        str: "a text",
+        tuple: "a list",
+        Mapping: "a dictionary",
+        types.NoneType: "None",
+    }
+    return words[typing.get_origin(kind) or kind]

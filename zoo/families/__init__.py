@@ -1,5 +1,7 @@
 """Model families as data: how each spells its configuration and names its weights."""
 
+from reprlib import repr as short
+
 from zoo.errors import CheckpointError, ConfigError
 from zoo.families.bert import BERT
 from zoo.families.family import Family
@@ -25,8 +27,8 @@ def family_named(model_type) -> Family:
     """
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise CheckpointError(
-            f"config.json: model_type={model_type!r} is not a family that zoo knows. "
-            f"Known: {', '.join(FAMILIES)}."
+            f"config.json: model_type={short(model_type)} is not a family that zoo "
+            f"knows. Known: {', '.join(FAMILIES)}."
         )
     return FAMILIES[model_type]
 

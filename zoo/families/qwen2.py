@@ -1,5 +1,6 @@
 """Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama with biases on queries, keys, values."""
 
+from zoo.config import MAX_LAYERS
 from zoo.families.family import Family
 from zoo.families.llama import FIXED, KEYS, TABLE
 from zoo.families.translation import Entry, Translation, with_defaults
@@ -22,7 +23,7 @@ class Windows(Entry):
         types, first = given.get("layer_types"), given.get("max_window_layers", 28)
         if types is None:
             kinds = ("full_attention", "sliding_attention")
-            count = given.get("num_hidden_layers", 32)
+            count = min(given.get("num_hidden_layers", 32), MAX_LAYERS)
             types = [kinds[index >= first] for index in range(count)]
         if set(types) == {"full_attention"}:
             return {"sliding_window": None, "layer_types": None}

@@ -6,9 +6,10 @@ refused by name.
 
 import dataclasses
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any
 
-from zoo.config import ROPE_SCALINGS, TransformerConfig
+from zoo.config import ROPE_PARAMETERS, ROPE_SCALINGS, TransformerConfig
 from zoo.errors import CheckpointError, ConfigError
 
 # Keys that say nothing about what a model computes: bookkeeping of `transformers`,
@@ -35,6 +36,8 @@ HARMLESS = frozenset(
 # Fields that no config.json needs to say: the class settles the first, the tensors
 # that are there the second, and only new weights depend on the third.
 UNWRITTEN = ("model_type", "pooler", "initializer_range")
+
+MAX_LABELS = 1 << 16
 
 
 class Entry:
@@ -73,7 +76,7 @@ class Key(Entry):
         return dict.fromkeys(self.fields, given.get(self.keys[0], self.default))
 
     def write(self, config):
-        # Some configurations of `transformers` refuse a null that they would default to.
+        # Some classes of `transformers` refuse a null where they default to something.
         value = getattr(config, self.fields[0])
         return {} if value is None and self.default is None else {self.keys[0]: value}
 
@@ -100,7 +103,8 @@ class Only(Entry):
         if key in given and given[key] not in self.values:
             accepted = " or ".join(map(repr, self.values))
             raise CheckpointError(
-                f"config.json: {key}={given[key]!r} is not supported for this family; "
+                f"config.json: {key}={short(given[key])} is not supported for this "
+                "family; "
                 f"zoo honours {accepted}."
             )
         return {}
@@ -115,19 +119,24 @@ class Labels(Entry):
     keys = ("id2label", "label2id", "num_labels")
 
     def read(self, given):
-        table = given.get("id2label")
+        table, count = given.get("id2label"), given.get("num_labels")
+        if table is None and count is None:
+            return {"id2label": None}
         if table is None:
-            count = given.get("num_labels")
-            names = None if count is None else [f"LABEL_{i}" for i in range(int(count))]
-            return {"id2label": names}
+            if type(count) is not int or not 0 < count <= MAX_LABELS:
+                raise CheckpointError(
+                    f"config.json: num_labels={short(count)}; expected a number from 1 "
+                    f"to {MAX_LABELS}."
+                )
+            return {"id2label": [f"LABEL_{i}" for i in range(count)]}
         try:
             rows = sorted((int(number), str(name)) for number, name in table.items())
         except (AttributeError, ValueError):
             rows = []
         if not rows or [number for number, _ in rows] != list(range(len(rows))):
             raise CheckpointError(
-                f"config.json: id2label={table!r}; expected an object that names each "
-                "number from 0 on."
+                f"config.json: id2label={short(table)}; expected an object that names "
+                "each number from 0 on."
             )
         return {"id2label": [name for _, name in rows]}
 
@@ -147,10 +156,6 @@ class Rope(Entry):
     """
 
     keys = ("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor")
-    parameters = frozenset(
-        "factor original_max_position_embeddings attention_factor beta_fast beta_slow "
-        "mscale mscale_all_dim truncate low_freq_factor high_freq_factor".split()
-    )
 
     def __init__(self, default_theta=10_000.0):
         self.default_theta = default_theta
@@ -168,9 +173,9 @@ class Rope(Entry):
         )
         kind = scaling.pop("rope_type", None) or scaling.get("type", "default")
         scaling.pop("type", None)
-        unknown = sorted(set(scaling) - self.parameters)
+        unknown = sorted(set(scaling) - ROPE_PARAMETERS)
         if unknown or kind not in (*ROPE_SCALINGS, "default"):
-            what = f"parameters {unknown}" if unknown else f"type {kind!r}"
+            what = f"parameters {short(unknown)}" if unknown else f"type {short(kind)}"
             raise CheckpointError(
                 f"config.json: rope_scaling has {what}, which zoo does not know. Known "
                 f"types: {', '.join(ROPE_SCALINGS)}."
@@ -239,13 +244,19 @@ class Translation:
         if unknown:
             raise CheckpointError(
                 f"config.json has keys that zoo does not know for model_type "
-                f"{self.model_type!r}: {', '.join(unknown)}. A setting that is not "
+                f"{self.model_type!r}: {', '.join(map(short, unknown[:9]))}. A setting "
+                "that is not "
                 "honoured would give wrong numbers, so nothing was loaded. Remove the "
                 "key if it changes nothing."
             )
         fields = {"model_type": self.model_type, **self.fixed}
         for entry in entries:
-            fields.update(entry.read(given))
+            try:
+                fields.update(entry.read(given))
+            except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                raise CheckpointError(
+                    f"config.json: {', '.join(entry.keys)} cannot be read: {error}."
+                ) from error
         try:
             return TransformerConfig.from_dict(fields)
         except ConfigError as error:

@@ -18,12 +18,34 @@ def uninitialized():
     A model that a checkpoint fills at once is then built without drawing, and without
     touching, as much memory as it has weights.
     """
-    before = getattr(_state, "skip", False)
-    _state.skip = True
+    with _beginning("zero pages"):
+        yield
+
+
+@contextlib.contextmanager
+def outline():
+    """Within this scope weights have a shape and a dtype, but no values and no memory.
+
+    Of layers that are all alike a stack makes one. Thus a checkpoint can be compared
+    with a model of any size before memory is taken for it.
+    """
+    with tf.Graph().as_default(), _beginning("outline"):
+        yield
+
+
+def in_outline():
+    """Whether weights are made that have a shape only."""
+    return getattr(_state, "beginning", "") == "outline"
+
+
+@contextlib.contextmanager
+def _beginning(kind):
+    before = getattr(_state, "beginning", "")
+    _state.beginning = kind
     try:
         yield
     finally:
-        _state.skip = before
+        _state.beginning = before
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -37,9 +59,12 @@ class Normal(keras.initializers.Initializer):
         self.stddev = stddev
 
     def __call__(self, shape, dtype=None):
-        if getattr(_state, "skip", False):
-            return as_tensor(aligned_zeros(shape, tf.as_dtype(dtype or "float32")))
-        return keras.random.normal(shape, stddev=self.stddev, dtype=dtype or "float32")
+        dtype = dtype or "float32"
+        if in_outline():
+            return tf.zeros(shape, dtype)
+        if getattr(_state, "beginning", "") == "zero pages":
+            return as_tensor(aligned_zeros(shape, tf.as_dtype(dtype)))
+        return keras.random.normal(shape, stddev=self.stddev, dtype=dtype)
 
     def get_config(self):
         return {"stddev": self.stddev}

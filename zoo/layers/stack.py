@@ -6,6 +6,7 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.layers.block import Block
 from zoo.layers.dropout import Dropout
+from zoo.layers.initializers import in_outline
 from zoo.layers.masks import attention_bias, visible_keys
 from zoo.layers.norms import Norm
 from zoo.layers.positions import RelativeBias, alibi_bias, rotary_angles
@@ -30,29 +31,38 @@ class Stack(keras.layers.Layer):
         self.cross = cross
         options = {"dtype": self.dtype_policy}
         groups = config.num_hidden_groups or self.depth
+        tables = 0
+        if config.position == "relative":
+            tables = 1 if config.relative_attention_shared else groups
+        # How many of each there are, even where an outline makes but one.
+        self.counts = {"blocks": groups, "relative_biases": tables}
         self.blocks = [
             Block(config, cross=cross, name=f"blocks_{i}", **options)
-            for i in range(groups)
+            for i in range(self._made("blocks"))
         ]
-        self.relative_biases = []
-        if config.position == "relative":
-            count = 1 if config.relative_attention_shared else groups
-            self.relative_biases = [
-                RelativeBias(
-                    config.num_attention_heads,
-                    buckets=config.relative_attention_num_buckets,
-                    max_distance=config.relative_attention_max_distance,
-                    bidirectional=not causal,
-                    stddev=config.initializer_range,
-                    name=f"relative_bias_{i}",
-                    **options,
-                )
-                for i in range(count)
-            ]
+        self.relative_biases = [
+            RelativeBias(
+                config.num_attention_heads,
+                buckets=config.relative_attention_num_buckets,
+                max_distance=config.relative_attention_max_distance,
+                bidirectional=not causal,
+                stddev=config.initializer_range,
+                name=f"relative_bias_{i}",
+                **options,
+            )
+            for i in range(self._made("relative_biases"))
+        ]
         self.final_norm = None
         if config.final_norm:
             self.final_norm = Norm.of(config, name="final_norm", **options)
         self.dropout = Dropout(config.final_dropout_prob, **options)
+
+    def _made(self, name):
+        return min(self.counts[name], 1) if in_outline() else self.counts[name]
+
+    def _group(self, layer):
+        """Which block a layer applies: those of one group follow one another."""
+        return layer * len(self.blocks) // self.depth
 
     def build(self, input_shape=None):
         if self.built:
@@ -97,7 +107,7 @@ class Stack(keras.layers.Layer):
         every = []
         for index in range(self.depth):
             every.append(x)
-            x = self.blocks[index * len(self.blocks) // self.depth](
+            x = self.blocks[self._group(index)](
                 x,
                 bias=biases[index],
                 angles=angles,
@@ -117,7 +127,7 @@ class Stack(keras.layers.Layer):
         biases = []
         for layer in range(self.depth):
             window = self.config.window(layer)
-            table = min(layer, len(self.relative_biases) - 1)
+            table = min(self._group(layer), len(self.relative_biases) - 1)
             if (window, table) not in made:
                 made[window, table] = self._bias(
                     index, window, table, mask, position_ids

@@ -16,10 +16,13 @@ from zoo.checkpoints import (
 )
 from zoo.config import TransformerConfig
 from zoo.errors import CheckpointError
-from zoo.files import find_directory, read_json, staged_directory
-from zoo.layers.initializers import Normal, uninitialized
+from zoo.files import file_in, find_directory, read_json, staged_directory
+from zoo.layers.initializers import Normal, outline, uninitialized
 
 logger = logging.getLogger("zoo")
+
+# Bytes; a classifier of all ImageNet's 21,841 labels has 1.3 million.
+LARGEST_CONFIG = 2 << 20
 
 
 class Pretrained(keras.Model):
@@ -58,7 +61,11 @@ class Pretrained(keras.Model):
                 does not hold exactly what its config.json says. Nothing is loaded then.
         """
         directory = find_directory(source, revision=revision)
-        given = read_json(directory / "config.json")
+        given = read_json(
+            file_in(directory, "config.json"),
+            limit=LARGEST_CONFIG,
+            memory=48 << 20,
+        )
         family = families.family_named(given.get("model_type"))
         cls._check_assembly(family, directory)
         original = family.translation.read(given)
@@ -66,12 +73,13 @@ class Pretrained(keras.Model):
         with Checkpoint(directory) as checkpoint:
             if family.settle is not None:
                 config = family.settle(config, checkpoint.tensors)
+            with outline():
+                steps = cls(config, dtype=dtype).plan_weights(
+                    checkpoint, new=cls.new_heads(original, **options)
+                )
             with uninitialized():
                 model = cls(config, dtype=dtype)
             model.read_extras(directory)
-            steps = model.plan_weights(
-                checkpoint, new=cls.new_heads(original, **options)
-            )
             model._fill(steps)
         from zoo.tokenizers.formats import read_files
 
@@ -112,10 +120,11 @@ class Pretrained(keras.Model):
     def plan_weights(self, checkpoint, new=()):
         """Compares this model with a checkpoint before anything is read: a `Plan`."""
         family = families.family_for(self.config, self.assembly)
+        weights = self.weights_by_path(most=2 * len(checkpoint.tensors) + 64)
         return plan(
             family.table_for(self.config),
             checkpoint,
-            self.weights_by_path(),
+            weights,
             heads=self.heads,
             new=new,
             config=self.config,
@@ -198,12 +207,21 @@ class Pretrained(keras.Model):
             return self._tokenizer.get_files()
         return self._tokenizer_files or {}
 
-    def weights_by_path(self):
+    def weights_by_path(self, *, most=None):
         """Every weight under its path of attributes, such as
         "encoder.blocks.0.attention.qkv.weight"; those of the body without its name.
+
+        Raises:
+            CheckpointError: if there are more than `most`.
         """
         found = {}
         for path, weight in walk_weights(self):
+            if len(found) == most:
+                raise CheckpointError(
+                    f"this config (num_hidden_layers={self.config.num_hidden_layers}) "
+                    f"has more than {most} weights, far more than the checkpoint has "
+                    "tensors. Is config.json from another checkpoint?"
+                )
             found[path.removeprefix(f"{self.body}.") if self.body else path] = weight
         return found
 
@@ -231,8 +249,11 @@ def walk_weights(layer):
         elif isinstance(value, keras.layers.Layer):
             for path, weight in walk_weights(value):
                 yield f"{name}.{path}", weight
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
+        elif isinstance(value, list) and value:
+            # In an outline the last one stands for those that were not made.
+            count = getattr(layer, "counts", {}).get(name, len(value))
+            for index in range(count):
+                item = value[min(index, len(value) - 1)]
                 if isinstance(item, keras.layers.Layer):
                     for path, weight in walk_weights(item):
                         yield f"{name}.{index}.{path}", weight
