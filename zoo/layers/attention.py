@@ -73,7 +73,7 @@ class Attention(keras.layers.Layer):
                 norm.build((None, None, None, self.head_dim))
         self.built = True
 
-    def call(self, x, bias=None, angles=None, states=None, training=None):
+    def call(self, x, bias=None, angles=None, states=None, first=None, training=None):
         """Attends.
 
         Args:
@@ -81,20 +81,29 @@ class Attention(keras.layers.Layer):
             bias: AttentionBias, or None where every query sees every key.
             angles: Rotary angles of the positions, or None.
             states: `[B, S, D]` to attend to; cross-attention only.
+            first: Self-attention only: compute the first so many queries, T of the
+                output, over all keys; None: all.
 
         Returns:
             `[B, T, D]`. A query that sees no key gets zeros from the heads.
         """
-        queries, keys, values = self.project(x, states, angles)
-        context = self.attend(queries, keys, values, bias or AttentionBias(), training)
-        return self.out_proj(context)
+        bias = bias or AttentionBias()
+        if first is not None:
+            bias = bias.of_first(first)
+        queries, keys, values = self.project(x, states, angles, first)
+        return self.out_proj(self.attend(queries, keys, values, bias, training))
 
-    def project(self, x, states=None, angles=None):
+    def project(self, x, states=None, angles=None, first=None):
         """Queries `[B, H, T, d]`, keys and values `[B, K, S, d]`, scaled and turned."""
         heads, kv = self.heads, self.kv_heads
         if self.cross:
             queries = self._split_heads(self.query(x), heads)
             both = self._split_heads(self.key_value(states), 2 * kv)
+            keys, values = tf.split(both, 2, 1)
+        elif first is not None:
+            rows = heads * self.head_dim
+            queries = self._split_heads(self.qkv.part(x[:, :first], 0, rows), heads)
+            both = self._split_heads(self.qkv.part(x, rows), 2 * kv)
             keys, values = tf.split(both, 2, 1)
         else:
             fused = self._split_heads(self.qkv(x), heads + 2 * kv)
@@ -102,7 +111,10 @@ class Attention(keras.layers.Layer):
         if self.query_norm is not None:
             queries, keys = self.query_norm(queries), self.key_norm(keys)
         if angles is not None:
-            queries, keys = rotate(queries, angles), rotate(keys, angles)
+            keys = rotate(keys, angles)
+            if first is not None:
+                angles = tuple(angle[:, :, :first] for angle in angles)
+            queries = rotate(queries, angles)
         # Scaling queries and not scores costs S times less and keeps float16 in range.
         return queries * tf.cast(self.scale, queries.dtype), keys, values
 

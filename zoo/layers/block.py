@@ -67,6 +67,7 @@ class Block(keras.layers.Layer):
         angles=None,
         states=None,
         states_bias=None,
+        first=None,
         training=None,
     ):
         """One step along the residual stream.
@@ -77,13 +78,17 @@ class Block(keras.layers.Layer):
             angles: Rotary angles, or None.
             states: An encoder's output `[B, S, D]`, for cross-attention.
             states_bias: AttentionBias over `states`.
+            first: Compute the outputs of the first so many tokens alone; None: of all.
 
         Returns:
-            `[B, T, D]`.
+            `[B, T, D]`, or `[B, first, D]`.
         """
+        kept = x if first is None else x[:, :first]
 
         def attend(y):
-            return self.attention(y, bias=bias, angles=angles, training=training)
+            return self.attention(
+                y, bias=bias, angles=angles, first=first, training=training
+            )
 
         def attend_across(y):
             return self.cross_attention(
@@ -95,10 +100,11 @@ class Block(keras.layers.Layer):
 
         if self.place == "parallel":
             y = self.attention_norm(x)
-            x = x + self._drop(attend(y), training) + self._drop(feed(y), training)
-            return finite(x)
+            near = y if first is None else y[:, :first]
+            changes = attend(y), feed(near)
+            return finite(kept + sum(self._drop(z, training) for z in changes))
         norm, post = self.attention_norm, self.attention_post_norm
-        x = self._residual(x, attend, norm, post, training)
+        x = self._residual(x, attend, norm, post, training, kept)
         if self.cross:
             x = self._residual(
                 x, attend_across, self.cross_attention_norm, None, training
@@ -106,13 +112,15 @@ class Block(keras.layers.Layer):
         norm, post = self.feedforward_norm, self.feedforward_post_norm
         return self._residual(x, feed, norm, post, training)
 
-    def _residual(self, x, sublayer, norm, post_norm, training):
+    def _residual(self, x, sublayer, norm, post_norm, training, kept=None):
+        """`kept`, by default `x`, and what the sub-layer makes of `x`."""
+        kept = x if kept is None else kept
         if self.place == "post":
-            return norm(finite(x + self._drop(sublayer(x), training)))
+            return norm(finite(kept + self._drop(sublayer(x), training)))
         y = sublayer(norm(x))
         if post_norm is not None:
             y = post_norm(y)
-        return finite(x + self._drop(y, training))
+        return finite(kept + self._drop(y, training))
 
     def _drop(self, x, training):
         return self.dropout(x, training=training)

@@ -46,6 +46,13 @@ class Linear(keras.layers.Layer):
         y = multiply(x, self.weight)
         return y if self.bias is None else tf.nn.bias_add(y, self.bias)
 
+    def part(self, x, start, stop=None):
+        """Only the outputs from `start` to `stop`, `[..., stop - start]`."""
+        y = multiply(x, tf.cast(self.weight[start:stop], x.dtype))
+        if self.bias is None:
+            return y
+        return tf.nn.bias_add(y, tf.cast(self.bias[start:stop], x.dtype))
+
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 

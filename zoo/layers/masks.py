@@ -21,6 +21,15 @@ class AttentionBias(NamedTuple):
         """The same with another float32 bias on the scores."""
         return self._replace(scores=bias if self.scores is None else self.scores + bias)
 
+    def of_first(self, count):
+        """The same for the first `count` queries."""
+        scores, seen = self.scores, self.seen
+        if scores is not None and scores.shape[2] != 1:
+            scores = scores[:, :, :count]
+        if seen is not None and seen.shape[1] != 1:
+            seen = seen[:, :count]
+        return AttentionBias(scores, seen)
+
 
 def visible_keys(query_index, key_index, *, causal, window=None):
     """The pattern that the order of tokens allows, bool `[T, S]`, or None for all.

@@ -52,7 +52,8 @@ class BertModel(TransformerModel):
         if self.pooler is not None:
             self.pooler.build((None, self.config.hidden_size))
 
-    def run(self, inputs, *, training=None, every_state=False):
+    def run(self, inputs, *, first=None, training=None, every_state=False):
+        """As `TransformerModel.run`; with `first`, of the first so many tokens only."""
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
         positions = inputs.get("position_ids")
         if positions is None:
@@ -64,6 +65,7 @@ class BertModel(TransformerModel):
             x,
             attention_mask=mask,
             position_ids=positions,
+            first=first,
             training=training,
             every_state=every_state,
         )

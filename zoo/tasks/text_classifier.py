@@ -31,6 +31,7 @@ class TextClassifier(Task):
     """
 
     architecture = "sequence_classification"
+    reads_first = 1
 
     def __init__(self, config, *, labels=None, **kwargs):
         config = self.adapt_config(TransformerConfig.of(config), labels=labels)
