@@ -76,32 +76,11 @@ def contenders(task, precision, shape=None, threads=None):
 
 
 def start_zoo(task, precision, shape, threads):
-    """zoo as a user finds it: its own optimizer and its own choice of compilation."""
+    """zoo as a user finds it: its classifier, optimizer and choice of compilation."""
     shape, policy = Shape(**shape), mixed(precision)
     set_tensorflow_threads(threads)
-    import keras
-
-    from zoo.training.compile_policy import jit_compile
+    from zoo import TextClassifier, TransformerConfig
     from zoo.training.optimizers import AdamW
-
-    model = zoo_classifier(shape, policy)
-    jit = jit_compile()
-    model.compile(
-        optimizer=AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=jit,
-    )
-    session = keras_session(task, model, zoo_batches(shape))
-    session.about["variant"] = f"{policy}, {compilation(jit)}, chosen by zoo"
-    return session
-
-
-def zoo_classifier(shape, policy):
-    """BERT with its pooler, dropout and a linear layer, as a Keras model."""
-    import keras
-
-    from zoo import BertModel, TransformerConfig
-    from zoo.layers import Linear
 
     config = TransformerConfig(
         vocab_size=shape.vocabulary,
@@ -119,30 +98,19 @@ def zoo_classifier(shape, policy):
         attention_probs_dropout_prob=shape.dropout,
         embedding_dropout_prob=shape.dropout,
     )
-
-    class Classifier(keras.Model):
-        def __init__(self):
-            super().__init__(dtype=policy)
-            self.bert = BertModel(config, dtype=policy)
-            self.dropout = keras.layers.Dropout(shape.dropout, dtype=policy)
-            self.head = Linear(shape.classes, dtype="float32")
-
-        def build(self, input_shape=None):
-            if not self.built:
-                self.head.build((None, shape.hidden))
-                self.built = True
-
-        def call(self, inputs, training=None):
-            states = self.bert(inputs, training=training)
-            pooled = self.dropout(self.bert.pooled_output(states), training=training)
-            return self.head(pooled)
-
-    return Classifier()
-
-
-def zoo_batches(shape):
+    labels = [str(number) for number in range(shape.classes)]
+    model = TextClassifier(config, labels=labels, dtype=policy)
+    # The learning rate, and no metrics: as the others have it.
+    model.compile(AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY), metrics=[])
     names = ("input_ids", "attention_mask", "token_type_ids")
-    return [(dict(zip(names, inputs, strict=True)), y) for *inputs, y in shape.data()]
+    session = keras_session(task, model, named(shape, names))
+    session.about["variant"] = f"{policy}, {compilation(model.jit_compile)}"
+    return session
+
+
+def named(shape, names):
+    """Batches `(inputs, labels)`, the inputs under the names that a library gives."""
+    return [(dict(zip(names, x, strict=True)), y) for *x, y in shape.data()]
 
 
 def start_keras_hub(task, precision, shape, threads):
@@ -152,8 +120,7 @@ def start_keras_hub(task, precision, shape, threads):
     import keras
     import keras_hub
 
-    names = ("token_ids", "padding_mask", "segment_ids")
-    batches = [(dict(zip(names, x, strict=True)), y) for *x, y in shape.data()]
+    batches = named(shape, ("token_ids", "padding_mask", "segment_ids"))
 
     def start(jit):
         backbone = keras_hub.models.BertBackbone(
