@@ -80,6 +80,7 @@ class Stack(keras.layers.Layer):
         position_ids=None,
         states=None,
         states_mask=None,
+        first=None,
         training=None,
         every_state=False,
     ):
@@ -91,11 +92,13 @@ class Stack(keras.layers.Layer):
             position_ids: int32 `[B, T]` or `[T]`, for rotary and ALiBi positions.
             states: An encoder's output `[B, S, D]`, for cross-attention.
             states_mask: `[B, S]`, non-zero where `states` are valid, or None.
+            first: Give the outputs of the first so many tokens alone, and spare the
+                last block the others: a classifier reads the first one only.
             every_state: Whether to return the input and each block's output as well.
 
         Returns:
-            `[B, T, D]`; or with `every_state` a list of depth + 1 such tensors, the
-            last one after the final norm, as the reference counts them.
+            `[B, T, D]`, or `[B, first, D]`; or with `every_state` a list of depth + 1
+            such tensors, the last one after the final norm, as in the reference.
         """
         if position_ids is not None and position_ids.shape.rank == 1:
             position_ids = position_ids[None]
@@ -113,6 +116,7 @@ class Stack(keras.layers.Layer):
                 angles=angles,
                 states=states,
                 states_bias=states_bias,
+                first=first if index == self.depth - 1 else None,
                 training=training,
             )
         if self.final_norm is not None:

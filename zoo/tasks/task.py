@@ -47,6 +47,7 @@ class Task(TransformerModel):
     assembly = "encoder"
     input_names = BertModel.input_names
     body = "backbone"
+    reads_first: int | None = None  # tokens whose states the head reads; None: all
 
     def __init__(
         self, config, *, tokenizer=None, max_length=None, dtype=None, **kwargs
@@ -75,7 +76,8 @@ class Task(TransformerModel):
     def run(self, inputs, *, training=None, every_state=False):
         if every_state:
             return self.backbone.run(inputs, training=training, every_state=True)
-        return self.head(self.backbone(inputs, training=training), inputs, training)
+        states = self.backbone.run(inputs, first=self.reads_first, training=training)
+        return self.head(states, inputs, training)
 
     # --- Strings in, answers out ------------------------------------------------------
 
@@ -393,9 +395,14 @@ class Task(TransformerModel):
         outputs = self.answers(self(x, training=False))
         return outputs if row is None else (outputs, row)
 
-    def _in_order(self, **options):
+    def _in_order(self, x, **options):
         with _clear_errors():
-            found = super().predict(**options)
+            if isinstance(x, tf.data.Dataset) and not self.run_eagerly:
+                # Keras hands over batch by batch; without this the first two lengths
+                # would each be traced before the shape is relaxed.
+                self.make_predict_function()
+                self.predict_function.get_concrete_function([x.element_spec])
+            found = super().predict(x, **options)
         if not isinstance(found, tuple):
             return found
         outputs, rows = found
