@@ -13,7 +13,15 @@ BERT = {
     "vocab_size": 67,
     "max_position_embeddings": 19,
 }
-GPT2 = {"n_embd": 24, "n_layer": 2, "n_head": 4, "vocab_size": 67, "n_positions": 19}
+GPT2 = {
+    "n_embd": 24,
+    "n_layer": 2,
+    "n_head": 4,
+    "vocab_size": 67,
+    "n_positions": 19,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 LLAMA = {
     "hidden_size": 24,
     "num_hidden_layers": 2,
@@ -256,4 +264,16 @@ CASES = {
             "relative_attention_max_distance": 9,
         },
     },
+}
+
+# Task heads: name -> (family, key of `Family.architectures`, configuration).
+LABELS = {"id2label": {0: "bad", 1: "fair", 2: "good"}}
+HEADS = {
+    "classifier": ("bert", "sequence_classification", {**BERT, **LABELS}),
+    "masked LM": ("bert", "masked_lm", {**BERT, "hidden_act": "gelu_new"}),
+    "masked LM, wide heads": (
+        "bert",
+        "masked_lm",
+        {**BERT, "num_attention_heads": 2, "layer_norm_eps": 0.03},
+    ),
 }

@@ -1,12 +1,11 @@
 """This side: zoo's model of the same checkpoint, and how far apart the two are."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import zoo
 from tests.parity import reference
-from tests.parity.cases import CASES
+from tests.parity.cases import CASES, HEADS
 from zoo.checkpoints import tensors_to_write
 from zoo.families import FAMILIES, family_for
 
@@ -14,12 +13,14 @@ MODELS = {
     "encoder": zoo.BertModel,
     "decoder": zoo.GPTModel,
     "encoder_decoder": zoo.T5Model,
+    "sequence_classification": zoo.TextClassifier,
+    "masked_lm": zoo.MaskedLM,
 }
 
 
-def model_class(family):
-    """The zoo class that loads this family."""
-    return MODELS[FAMILIES[family].assembly]
+def model_class(family, architecture=None):
+    """The zoo class that loads this family, or that has this head."""
+    return MODELS[architecture or FAMILIES[family].assembly]
 
 
 def run_model(model, inputs, labels):
@@ -92,7 +93,9 @@ def distances(ours, theirs, inputs):
     """
     valid = reference.output_mask(inputs)
     encoder_valid = inputs["attention_mask"] != 0
-    result = {"output": at_valid(ours["output"], theirs["output"], valid)}
+    rows = reference.valid_rows(inputs)
+    mask = valid if ours["output"].ndim == 3 else rows
+    result = {"output": at_valid(ours["output"], theirs["output"], mask)}
     assert ours["states"].keys() == theirs["states"].keys()
     result["states"] = 0.0
     for name, states in theirs["states"].items():
@@ -117,12 +120,21 @@ def at_valid(ours, theirs, mask):
 
 def compare(family, name, directory):
     """Distances of one case, whose reference is saved to `directory` on the way."""
-    settings = CASES[family][name]
-    theirs = reference.reference_model(family, settings)
+    return compare_settings(family, CASES[family][name], directory)
+
+
+def compare_head(name, directory):
+    """The same for one of the task heads."""
+    family, architecture, settings = HEADS[name]
+    return compare_settings(family, settings, directory, architecture)
+
+
+def compare_settings(family, settings, directory, architecture=None):
+    theirs = reference.reference_model(family, settings, architecture=architecture)
     theirs.save_pretrained(directory)
-    ours = model_class(family).from_pretrained(directory)
+    ours = model_class(family, architecture).from_pretrained(directory)
     inputs = reference.batch(family, settings)
-    labels = reference.labels_of(inputs, classes(ours))
+    labels = labels_for(ours, inputs)
     return distances(
         run_model(ours, inputs, labels),
         reference.run_reference(theirs, inputs, labels),
@@ -130,11 +142,15 @@ def compare(family, name, directory):
     )
 
 
-def classes(model):
-    """Size of the last axis of what a model gives."""
+def labels_for(model, inputs):
+    """Random labels for what a model gives, `[B, T]`, or `[B]` for a classifier."""
     config = model.config
-    encoder = model.assembly == "encoder"
-    return config.hidden_size if encoder else config.vocab_size
+    if model.architecture == "sequence_classification":
+        return reference.labels_of(reference.valid_rows(inputs), len(config.id2label))
+    classes = config.vocab_size
+    if model.architecture == "model":
+        classes = config.hidden_size
+    return reference.labels_of(reference.output_mask(inputs), classes)
 
 
 def compiled(model, *, jit_compile):
@@ -146,7 +162,3 @@ def compiled(model, *, jit_compile):
         return output, loss, [tf.convert_to_tensor(g) for g in gradients]
 
     return call
-
-
-def seeded(seed=0):
-    keras.utils.set_random_seed(seed)

@@ -90,9 +90,8 @@ def output_mask(inputs):
     return inputs.get("decoder_attention_mask", inputs["attention_mask"]) != 0
 
 
-def labels_of(inputs, classes, *, seed=1):
-    """Random labels `[B, T]`, `IGNORED` in padding."""
-    valid = output_mask(inputs)
+def labels_of(valid, classes, *, seed=1):
+    """Random labels where `valid`, and `IGNORED` elsewhere."""
     random = np.random.default_rng(seed)
     return np.where(valid, random.integers(0, classes, valid.shape), IGNORED)
 
@@ -117,11 +116,34 @@ def call(model, inputs):
     return model(**given, output_hidden_states=True)
 
 
+def last_of(out):
+    """Logits, or the last hidden state of a model without a head."""
+    return out.logits if "logits" in out else out.last_hidden_state
+
+
+def states_of(out):
+    """Every hidden state in numpy, by the name of its stack where there are two."""
+    if "decoder_hidden_states" in out:
+        states = {
+            "encoder": out.encoder_hidden_states,
+            "decoder": out.decoder_hidden_states,
+        }
+    else:
+        states = {"": out.hidden_states}
+    return {name: [x.detach().numpy() for x in every] for name, every in states.items()}
+
+
 @torch.no_grad()
 def output_of(model, inputs):
-    """Logits, or the last hidden state of a model without a head, in numpy."""
+    """Logits or last hidden state, in numpy."""
+    return last_of(call(model, inputs)).numpy()
+
+
+@torch.no_grad()
+def run_forward(model, inputs):
+    """Output and states, in numpy."""
     out = call(model, inputs)
-    return (out.logits if "logits" in out else out.last_hidden_state).numpy()
+    return last_of(out).numpy(), states_of(out)
 
 
 def run_reference(model, inputs, labels):
@@ -132,25 +154,18 @@ def run_reference(model, inputs, labels):
     """
     model.zero_grad()
     out = call(model, inputs)
-    last = out.logits if "logits" in out else out.last_hidden_state
+    last = last_of(out)
     loss = torch.nn.functional.cross_entropy(
-        last.flatten(0, 1), torch.tensor(labels).flatten(), ignore_index=IGNORED
+        last.reshape(-1, last.shape[-1]),
+        torch.tensor(labels).flatten(),
+        ignore_index=IGNORED,
     )
     if out.get("pooler_output") is not None:
         loss = loss + out.pooler_output[valid_rows(inputs)].square().mean()
     loss.backward()
-    if "decoder_hidden_states" in out:
-        states = {
-            "encoder": out.encoder_hidden_states,
-            "decoder": out.decoder_hidden_states,
-        }
-    else:
-        states = {"": out.hidden_states}
     return {
         "output": last.detach().numpy(),
-        "states": {
-            name: [x.detach().numpy() for x in every] for name, every in states.items()
-        },
+        "states": states_of(out),
         "loss": loss.item(),
         "gradients": {
             name: weight.grad.numpy()

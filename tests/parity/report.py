@@ -3,42 +3,46 @@
 python -m tests.parity.report
 """
 
-import sys
+import functools
 import tempfile
 
 from tests.parity import comparison
-from tests.parity.cases import CASES
+from tests.parity.cases import CASES, HEADS
 
 COLUMNS = ("output", "states", "loss", "gradients")
 
 
-def largest_distances(family):
-    """For each kind of result, the largest distance over all cases of a family."""
+def largest_distances(names, compare):
+    """For each kind of result, the largest distance over some cases."""
     largest = dict.fromkeys(COLUMNS, 0.0)
-    for name in CASES[family]:
+    for name in names:
         with tempfile.TemporaryDirectory() as directory:
-            found = comparison.compare(family, name, directory)
+            found = compare(name, directory)
         largest = {kind: max(largest[kind], found[kind]) for kind in COLUMNS}
     return largest
 
 
 def table(rows):
-    """Markdown, of a dictionary of family to distances."""
+    """Markdown, of a dictionary of family to number of cases and distances."""
     lines = [
         "| family | configurations | outputs | hidden states | loss | gradients |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for family, found in rows.items():
+    for family, (count, found) in rows.items():
         figures = " | ".join(f"{found[kind]:.1e}" for kind in COLUMNS)
-        lines.append(f"| {family} | {len(CASES[family])} | {figures} |")
+        lines.append(f"| {family} | {count} | {figures} |")
     return "\n".join(lines)
 
 
 def main():
     rows = {}
-    for family in CASES:
-        rows[family] = largest_distances(family)
-        print(family, rows[family], file=sys.stderr)
+    for family, cases in CASES.items():
+        compare = functools.partial(comparison.compare, family)
+        rows[family] = len(cases), largest_distances(cases, compare)
+    rows["bert, task heads"] = (
+        len(HEADS),
+        largest_distances(HEADS, comparison.compare_head),
+    )
     print(table(rows))
 
 

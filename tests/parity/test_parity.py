@@ -16,7 +16,7 @@ import safetensors.torch  # noqa: E402
 
 import zoo  # noqa: E402
 from tests.parity import comparison, reference  # noqa: E402
-from tests.parity.cases import CASES  # noqa: E402
+from tests.parity.cases import CASES, HEADS  # noqa: E402
 from zoo.checkpoints import Checkpoint  # noqa: E402
 from zoo.errors import CheckpointError  # noqa: E402
 from zoo.families import FAMILIES  # noqa: E402
@@ -36,6 +36,29 @@ def test_every_family_has_cases():
 def test_outputs_states_loss_and_gradients_equal_the_reference(family, name, tmp_path):
     found = comparison.compare(family, name, tmp_path)
     assert all(value <= TOLERANCE for value in found.values()), found
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_task_heads_equal_the_reference(name, tmp_path):
+    found = comparison.compare_head(name, tmp_path)
+    assert all(value <= TOLERANCE for value in found.values()), found
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_task_heads_go_out_and_in_again_bit_by_bit(name, tmp_path):
+    family, architecture, settings = HEADS[name]
+    theirs = reference.reference_model(family, settings, architecture=architecture)
+    theirs.save_pretrained(tmp_path / "hf")
+    cls = comparison.model_class(family, architecture)
+    ours = cls.from_pretrained(tmp_path / "hf")
+    ours.save_pretrained(tmp_path / "zoo")
+    again, report = type(theirs).from_pretrained(
+        tmp_path / "zoo", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert again.config.id2label == theirs.config.id2label
+    assert_equal_tensors(again.state_dict(), theirs.state_dict())
+    assert_equal_weights(cls.from_pretrained(tmp_path / "zoo"), ours)
 
 
 @pytest.mark.parametrize("family", CASES)
@@ -229,7 +252,7 @@ def saved_model(family, name, directory):
 
 def batch_of(family, name, model):
     inputs = reference.batch(family, CASES[family][name])
-    return inputs, reference.labels_of(inputs, comparison.classes(model))
+    return inputs, comparison.labels_for(model, inputs)
 
 
 def as_tensors(inputs, labels):
