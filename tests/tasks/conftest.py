@@ -1,4 +1,4 @@
-"""A tiny BERT with a tiny WordPiece vocabulary, and texts that it can learn from."""
+"""A tiny BERT with a tiny WordPiece vocabulary, and the tasks made of it."""
 
 import json
 
@@ -12,19 +12,6 @@ from zoo.tokenizers import Tokenizer
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = "a bad dull film fine good great is it no not poor the very was 😀".split()
 PIECES = ["##s", "##ly", "##er", ".", "!", "b", "##e", "##d"]
-TEXTS = [
-    "a good film",
-    "a bad film!",
-    "the film was very very good, great, it was a fine film. good good good great",
-    "dull.",
-    "it is not a poor film",
-    "bad",
-    "great great great fine",
-    "the film is dull, it was poor",
-    "fine",
-    "a very poor film. it was dull and bad, bad, bad, no good. " * 2,
-]
-LABELS = ["pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg"]
 
 
 def tokenizer_files():

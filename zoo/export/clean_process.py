@@ -12,9 +12,10 @@ from pathlib import Path
 from zoo.errors import ExportError
 
 # The finders that Python asks for modules are wrapped, so that zoo and Keras are not
-# found although they are installed; TensorFlow asks for Keras and goes on without.
+# found although they are installed. TF Text's Python package cannot do without Keras
+# (2.20); its kernels can, and they are what a server links.
 PROGRAM = """
-import json, sys
+import importlib.util, json, pathlib, sys
 
 class Hide:
     def __init__(self, finder):
@@ -26,7 +27,10 @@ class Hide:
 
 sys.meta_path = [Hide(finder) for finder in sys.meta_path]
 import tensorflow as tf
-import tensorflow_text
+
+text = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
+for library in sorted(pathlib.Path(text, "python", "ops").glob("*.so")):
+    tf.load_op_library(str(library))
 
 directory, name, inputs = json.load(sys.stdin)
 serve = tf.saved_model.load(directory).signatures[name]

@@ -1,0 +1,356 @@
+"""TextClassifier: all forms of input mean the same, and what is saved comes back."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.errors import DataError, InputError
+from zoo.tasks import TextClassifier
+
+TEXTS = [
+    "a good film",
+    "a bad film!",
+    "the film was very very good, great, it was a fine film. good good good great",
+    "dull.",
+    "it is not a poor film",
+    "bad",
+    "great great great fine",
+    "the film is dull, it was poor",
+    "fine",
+    "a very poor film. it was dull and bad, bad, bad, no good. " * 2,
+]
+LABELS = ["pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg", "pos", "neg"]
+NUMBERS = [int(label == "pos") for label in LABELS]
+# Batches of other lengths round differently in float32.
+CLOSE = {"rtol": 0, "atol": 2e-6}
+
+
+@pytest.fixture(scope="module")
+def expected(classifier):
+    """Probabilities of TEXTS, each text alone and unpadded."""
+    rows = []
+    for text in TEXTS:
+        ids = classifier.tokenizer([text], max_length=classifier.max_length)
+        rows.append(tf.nn.softmax(classifier(ids))[0].numpy())
+    return np.stack(rows)
+
+
+def dataset(*columns):
+    return tf.data.Dataset.from_tensor_slices(
+        columns if len(columns) > 1 else columns[0]
+    )
+
+
+def test_predictions_are_probabilities_that_differ(expected):
+    np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-6)
+    assert len({round(float(p), 5) for p in expected[:, 0]}) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TEXTS,
+        tuple(TEXTS),
+        [text.encode() for text in TEXTS],
+        np.array(TEXTS),
+        np.array(TEXTS, object),
+        tf.constant(TEXTS),
+        {"text": TEXTS},
+        dataset(TEXTS),
+        dataset(TEXTS).batch(3),
+        dataset(TEXTS, LABELS),
+        dataset({"text": TEXTS}).batch(4),
+    ],
+    ids="list tuple bytes array objects tensor column stream batches pair dict".split(),
+)
+def test_strings_in_any_form_give_equal_predictions_in_order(
+    classifier, given, expected
+):
+    found = classifier.predict(given, batch_size=4, verbose=0)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_token_ids_in_any_form_give_equal_predictions(classifier, expected):
+    padded = classifier.tokenizer(TEXTS, max_length=classifier.max_length)
+    ragged = classifier.tokenizer(
+        TEXTS, max_length=classifier.max_length, padding=None
+    )["input_ids"]
+    arrays = {name: x.numpy() for name, x in padded.items()}
+    for given in (
+        arrays,
+        dataset(arrays).batch(4),
+        {"input_ids": ragged},
+        {"input_ids": ragged.to_list()},
+        ragged,
+    ):
+        found = classifier.predict(given, batch_size=4, verbose=0)
+        np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_pairs_in_any_form_give_equal_predictions(classifier):
+    firsts, seconds = TEXTS[:4], TEXTS[4:8]
+    ids = classifier.tokenizer(firsts, pair=seconds)
+    expected = tf.nn.softmax(classifier(ids)).numpy()
+    for given in (
+        list(zip(firsts, seconds, strict=True)),
+        [list(pair) for pair in zip(firsts, seconds, strict=True)],
+        {"text": firsts, "pair": seconds},
+        dataset({"text": firsts, "pair": seconds}),
+        dataset((tf.constant(firsts), tf.constant(seconds)), [0, 1, 0, 1]),
+    ):
+        found = classifier.predict(given, verbose=0)
+        np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_odd_texts_are_classified(classifier):
+    odd = ["", "😀", b"\xff\xfe a", "a\0b", "good " * 3000, "\ud800", "\u202e film"]
+    found = classifier.predict(odd, verbose=0)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+    cut = classifier.predict(["good " * (classifier.max_length - 2)], verbose=0)
+    np.testing.assert_allclose(found[4:5], cut, **CLOSE)
+    lone = classifier.predict(["\ufffd"], verbose=0)
+    np.testing.assert_allclose(found[5:6], lone, **CLOSE)
+
+
+def test_classify_gives_names_and_scores(classifier, expected):
+    answers = classifier.classify(TEXTS)
+    for answer, row in zip(answers, expected, strict=True):
+        assert answer["label"] == ("neg", "pos")[row.argmax()]
+        assert answer["score"] == pytest.approx(row.max(), abs=2e-6)
+    assert classifier.classify(TEXTS[0]) == pytest.approx(answers[0])
+    both = classifier.classify(TEXTS[:1], top_k=None)[0]
+    assert [a["label"] for a in both] == ["pos", "neg"][
+        :: 1 if expected[0, 1] > 0.5 else -1
+    ]
+    assert classifier.classify([]) == []
+
+
+def test_labels_in_any_form_are_evaluated_alike(classifier, expected):
+    right = np.mean(expected.argmax(1) == NUMBERS)
+    loss = -np.log(expected[np.arange(len(TEXTS)), NUMBERS]).mean()
+    for given in (
+        (TEXTS, LABELS),
+        (TEXTS, NUMBERS),
+        (TEXTS, np.array(NUMBERS, np.float32)),
+        (TEXTS, np.array(LABELS)),
+        (dataset(TEXTS, LABELS),),
+        (dataset(TEXTS, NUMBERS).batch(3),),
+    ):
+        found = classifier.evaluate(*given, batch_size=4, verbose=0, return_dict=True)
+        assert found["accuracy"] == pytest.approx(right)
+        assert found["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_sample_weights_weigh_the_loss(classifier, expected):
+    weights = np.arange(len(TEXTS), dtype=float)
+    losses = -np.log(expected[np.arange(len(TEXTS)), NUMBERS])
+    wanted = (losses * weights).mean()
+    options = {"verbose": 0, "return_dict": True, "batch_size": len(TEXTS)}
+    found = classifier.evaluate(TEXTS, LABELS, sample_weight=weights, **options)
+    assert found["loss"] == pytest.approx(wanted, rel=1e-5)
+    found = classifier.evaluate(
+        dataset(TEXTS, LABELS, weights).batch(len(TEXTS)), verbose=0, return_dict=True
+    )
+    assert found["loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+# --- Training -----------------------------------------------------------------------
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends training after the first epoch, as an interruption would."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+class Rates(keras.callbacks.Callback):
+    """Learning rate of each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+
+def test_it_learns_and_the_rate_rises_and_falls_in_each_fit(fresh_classifier):
+    model = fresh_classifier
+    model.compile(learning_rate=1e-2)
+    seen = Rates()
+    options = {"batch_size": 5, "verbose": 0, "callbacks": [seen], "seed": 1}
+    history = model.fit(TEXTS, LABELS, epochs=10, **options).history
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    assert model.evaluate(TEXTS, LABELS, verbose=0)[1] == 1.0
+    wanted = [min((i + 1) / 3, (20 - i) / 18) * 1e-2 for i in range(20)]
+    np.testing.assert_allclose(seen.rates, wanted, rtol=1e-5)
+    seen.rates.clear()
+    model.fit(TEXTS, NUMBERS, epochs=10, **options)
+    np.testing.assert_allclose(seen.rates, wanted, rtol=1e-5)
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_weights(fresh_classifier, tmp_path):
+    model = fresh_classifier
+    model.save_weights(tmp_path / "start.weights.h5")
+    options = {"batch_size": 4, "epochs": 2, "verbose": 0, "seed": 5}
+    model.compile(learning_rate=1e-3)
+    model.fit(TEXTS, LABELS, callbacks=[Stop()], **options)
+    model.save(tmp_path / "half.keras")
+    model.fit(TEXTS, LABELS, initial_epoch=1, **options)
+
+    resumed = keras.saving.load_model(tmp_path / "half.keras")
+    assert int(resumed.optimizer.iterations) == 3
+    resumed.fit(TEXTS, LABELS, initial_epoch=1, **options)
+    for ours, theirs in zip(model.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
+
+
+def test_datasets_validation_weights_and_tensorboard(fresh_classifier, tmp_path):
+    model = fresh_classifier
+    specs = []
+    step = model.train_step
+    model.train_step = lambda data: (specs.extend(tf.nest.flatten(data)), step(data))[1]
+    history = model.fit(
+        dataset(TEXTS, LABELS).repeat(2),
+        batch_size=4,
+        epochs=2,
+        validation_data=(TEXTS, LABELS),
+        class_weight={"pos": 2.0},
+        callbacks=[keras.callbacks.TensorBoard(tmp_path)],
+        verbose=0,
+    ).history
+    assert all(spec.dtype.is_floating or spec.dtype.is_integer for spec in specs)
+    loss, accuracy = model.evaluate(TEXTS, LABELS, verbose=0)
+    assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-5)
+    assert history["val_accuracy"][-1] == accuracy
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+def test_validation_split_takes_the_last_examples(classifier, config, tokenizer):
+    still = TextClassifier(config, tokenizer=tokenizer)
+    still.set_weights(classifier.get_weights())
+    still.compile(learning_rate=0.0)
+    history = still.fit(
+        TEXTS, LABELS, validation_split=0.3, batch_size=4, verbose=0
+    ).history
+    loss, _ = still.evaluate(TEXTS[7:], LABELS[7:], verbose=0)
+    assert history["val_loss"] == pytest.approx([loss], rel=1e-5)
+
+
+def test_pre_tokenised_examples_train(fresh_classifier):
+    arrays = {k: v.numpy() for k, v in fresh_classifier.tokenizer(TEXTS).items()}
+    fresh_classifier.compile(learning_rate=1e-2)
+    history = fresh_classifier.fit(arrays, LABELS, batch_size=5, epochs=8, verbose=0)
+    assert history.history["loss"][-1] < 0.6 * history.history["loss"][0]
+
+
+# --- Saving -------------------------------------------------------------------------
+
+
+def test_everything_saved_comes_back_bit_exact(classifier, config, tokenizer, tmp_path):
+    wanted = classifier.predict(TEXTS, verbose=0)
+    classifier.save(tmp_path / "x.keras")
+    loaded = keras.saving.load_model(tmp_path / "x.keras")
+    assert loaded.labels == ("neg", "pos")
+    np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), wanted)
+
+    classifier.save_pretrained(tmp_path / "x")
+    loaded = TextClassifier.from_pretrained(tmp_path / "x")
+    np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), wanted)
+
+    classifier.save_weights(tmp_path / "x.weights.h5")
+    other = TextClassifier(config, tokenizer=tokenizer)
+    other.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(other.predict(TEXTS, verbose=0), wanted)
+
+
+def test_max_length_travels_in_a_keras_file(config, tokenizer, tmp_path):
+    model = TextClassifier(config, tokenizer=tokenizer, max_length=9)
+    model.save(tmp_path / "x.keras")
+    assert keras.saving.load_model(tmp_path / "x.keras").max_length == 9
+
+
+def test_new_labels_mean_a_new_head_and_old_ones_keep_it(classifier, tmp_path):
+    classifier.save_pretrained(tmp_path)
+    head = classifier.classifier.weight.numpy()
+    same = TextClassifier.from_pretrained(tmp_path, labels=["neg", "pos"])
+    np.testing.assert_array_equal(same.classifier.weight.numpy(), head)
+    more = TextClassifier.from_pretrained(tmp_path, labels=["a", "b", "c"])
+    assert more.classifier.weight.shape == (3, head.shape[1])
+    other = TextClassifier.from_pretrained(tmp_path, labels=["spam", "ham"])
+    assert not np.array_equal(other.classifier.weight.numpy(), head)
+    for name in ("backbone.pooler", "backbone.embeddings.tokens"):
+        layer, original = other, classifier
+        for part in name.split("."):
+            layer, original = getattr(layer, part), getattr(original, part)
+        np.testing.assert_array_equal(layer.weight.numpy(), original.weight.numpy())
+
+
+# --- Errors -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (TEXTS, ["pso", *LABELS[1:]], r"y\[0\] is 'pso'.*Did you mean 'pos'"),
+        (TEXTS, [2, *NUMBERS[1:]], r"y\[0\] is 2; expected .* from 0 to 1"),
+        (TEXTS, [0.5, *NUMBERS[1:]], r"y\[0\] is 0.5"),
+        (TEXTS, LABELS[:-1], "x has 10 examples, but y has 9"),
+        (TEXTS, None, "y is missing"),
+        ("a text", ["pos"], "x is one string"),
+        (None, None, "x is None"),
+        ([*TEXTS[:9], None], LABELS, r"x\[9\] is None"),
+        ([*TEXTS[:9], float("nan")], LABELS, r"x\[9\] is nan"),
+        ([("a", "b"), ("c",)], ["pos", "neg"], r"x\[1\] has 1 parts"),
+        ({"text": TEXTS, "pair": TEXTS[1:]}, LABELS, "columns of x differ in length"),
+        ({"text": TEXTS, "other": TEXTS}, LABELS, "columns .*'other'"),
+        ({"ids": [[1, 2]]}, ["pos"], "expected 'text'.*'input_ids'"),
+        (dataset(TEXTS), None, "yields no labels"),
+        (dataset(TEXTS), LABELS, "labels and weights belong into it"),
+        (np.zeros([2, 3], np.float32), [0, 1], "x"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(classifier, x, y, said):
+    with pytest.raises(InputError, match=said):
+        classifier.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("x", [[], {"text": []}, dataset(TEXTS).take(0), np.array([])])
+def test_no_examples_are_refused(classifier, x):
+    with pytest.raises(DataError, match="empty"):
+        classifier.predict(x, verbose=0)
+
+
+@pytest.mark.parametrize("labels", [["pos", "nope"], [0, 7]])
+def test_a_label_of_a_dataset_that_does_not_exist_is_named(classifier, labels):
+    with pytest.raises(InputError, match=r"neg, pos, got .*(nope|7)"):
+        classifier.evaluate(dataset(TEXTS[:2], labels), verbose=0)
+
+
+def test_labels_have_to_be_known_and_different(config):
+    with pytest.raises(InputError, match=r"Pass labels"):
+        TextClassifier(config.replace(id2label=None))
+    with pytest.raises(InputError, match=r"\['a'\] twice"):
+        TextClassifier(config, labels=["a", "a"])
+    with pytest.raises(InputError, match="two different names"):
+        TextClassifier(config, labels="positive")
+
+
+def test_without_a_tokenizer_strings_are_refused(config):
+    with pytest.raises(InputError, match=r"no tokenizer.*model\.tokenizer ="):
+        TextClassifier(config).predict(TEXTS, verbose=0)
+
+
+def test_a_tokenizer_of_another_model_is_refused(config, tokenizer):
+    small = TextClassifier(config.replace(vocab_size=10), tokenizer=tokenizer)
+    with pytest.raises(InputError, match="do not belong together"):
+        small.predict(TEXTS, verbose=0)
+
+
+@pytest.mark.parametrize("value", [0, 2, 49, "x"])
+def test_a_max_length_that_the_model_lacks_is_refused(config, value):
+    with pytest.raises(InputError, match="max_length"):
+        TextClassifier(config, max_length=value)
