@@ -26,8 +26,6 @@ Do not edit. `CLASSES` holds ranges of code points in hexadecimal: "9-d 20". `MA
 holds "from:to+to" per code point; Hangul syllables, which decompose by rule, are left
 out. `COMBINING` holds classes "class:ranges".
 """
-# ruff: noqa: E501
-
 '''
 
 
@@ -130,7 +128,8 @@ def grapheme_classes():
 def is_rare(c):
     """Whether a character may be a control, or be prepended; Han and Hangul are not."""
     kind = unicodedata.category(chr(c))
-    return kind in RARE and (c < 0x3400 or 0xFB00 <= c < 0x20000 or 0xE0000 <= c < 0xE1000)
+    wanted = (range(0x3400), range(0xFB00, 0x20000), range(0xE0000, 0xE1000))
+    return kind in RARE and any(c in points for points in wanted)
 
 
 def combining_classes():

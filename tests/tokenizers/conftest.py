@@ -17,7 +17,6 @@ from tokenizers import (
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tests.tokenizers.corpus import CORPUS
-
 from zoo.tokenizers import Tokenizer
 
 

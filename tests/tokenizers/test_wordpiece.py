@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import tokenizers
-from tests.tokenizers.corpus import random_strings
 from tokenizers import normalizers, pre_tokenizers
 
+from tests.tokenizers.corpus import random_strings
 from zoo.errors import TokenizerError
 from zoo.tokenizers import Tokenizer
 

@@ -44,10 +44,18 @@ class AddedTokenSplitter:
         contents = [t.content for t in self._tokens]
         if "" in contents:
             raise TokenizerError("an added token has no text. Remove it from the file.")
+        self._strips = [t.lstrip or t.rstrip for t in self._tokens]
+        for token, strips in zip(self._tokens, self._strips, strict=True):
+            if strips and token.content != token.content.strip():
+                raise TokenizerError(
+                    f"the added token {token.content!r} begins or ends with white "
+                    "space and strips it too (lstrip, rstrip). It can do one of them."
+                )
         # RE2 takes the first alternative that matches: the longest stands first.
-        self._pattern = f"(?:{'|'.join(map(unicode.literal, contents))})"
+        self._pattern = f"(?:{'|'.join(map(_pattern, self._tokens))})"
         self._contents = np.array([c.encode() for c in contents], object)
         self._ids = np.array([t.id for t in self._tokens], np.int32)
+        self._single = np.array([t.single_word for t in self._tokens])
 
     def __call__(self, texts):
         """Cuts strings `[N]` into pieces.
@@ -60,16 +68,69 @@ class AddedTokenSplitter:
             pieces = tf.RaggedTensor.from_uniform_row_length(texts, 1)
             return pieces, pieces.with_values(tf.fill(tf.shape(texts), -1))
         pieces = splitting.pieces(splitting.cut_around(texts, self._pattern))
-        # Text and token alternate, so what stands at odd places is a token.
-        starts = tf.gather(pieces.row_splits, rows.row_ids(pieces.row_splits))
-        place = tf.range(tf.size(pieces.values, tf.int64)) - starts
-        ids = self._identify(pieces.values, place % 2 == 1)
-        return pieces, pieces.with_values(ids)
+        if self._single.any():
+            pieces = self._without_parts_of_words(pieces)
+        return pieces, pieces.with_values(self._identify(pieces))
 
-    def _identify(self, pieces, is_token):
-        places = tf.where(is_token)
-        found = tf.boolean_mask(pieces, is_token)
+    def _identify(self, pieces):
+        """The id of each piece that is an added token, -1 for the others."""
+        is_token = _is_token(pieces)
+        index = self._index(tf.boolean_mask(pieces.values, is_token))
+        blank = tf.fill(tf.shape(is_token), -1)
+        ids = tf.gather(self._ids, index)
+        return tf.tensor_scatter_nd_update(blank, tf.where(is_token), ids)
+
+    def _index(self, found):
+        """Which token each matched text `[N]` is."""
         same = found[:, None] == tf.constant(self._contents)[None, :]
-        ids = tf.gather(self._ids, tf.argmax(tf.cast(same, tf.int32), axis=1))
-        blank = tf.fill(tf.shape(pieces), -1)
-        return tf.tensor_scatter_nd_update(blank, places, ids)
+        if any(self._strips):
+            space = unicode.one_of("space")
+            bare = splitting.replace(found, rf"\A{space}+|{space}+\z", b"")
+            same |= (bare[:, None] == self._contents[None, :]) & self._strips
+        return tf.argmax(tf.cast(same, tf.int32), axis=1)
+
+    def _without_parts_of_words(self, pieces):
+        """Puts tokens that must be whole words, and are not, back into the text."""
+        texts = pieces.values
+        is_token = _is_token(pieces)
+        first = rows.firsts(pieces.row_splits)
+        last = tf.concat([first[1:], [True]], 0)[: tf.size(texts)]
+        # An empty text piece between two tokens lets the token behind it decide.
+        before = tf.concat([[""], texts[:-1]], 0)[: tf.size(texts)]
+        after = tf.concat([texts[1:], [""]], 0)[: tf.size(texts)]
+        before2 = tf.concat([["", ""], texts[:-2]], 0)[: tf.size(texts)]
+        after2 = tf.concat([texts[2:], ["", ""]], 0)[: tf.size(texts)]
+        before = tf.where(before == "", tf.where(_shift(first), "", before2), before)
+        after = tf.where(after == "", tf.where(_back(last), "", after2), after)
+        word = unicode.one_of("word")
+        inside = tf.strings.regex_full_match(before, rf"(?s).*{word}")
+        inside |= tf.strings.regex_full_match(after, rf"(?s){word}.*")
+        index = self._index(tf.where(is_token, texts, self._contents[0]))
+        fails = inside & tf.gather(self._single, index)
+        marked = tf.strings.join([splitting.SEPARATOR, texts, splitting.SEPARATOR])
+        texts = tf.where(is_token & ~fails, marked, texts)
+        row = rows.row_ids(pieces.row_splits)
+        joined = tf.strings.unsorted_segment_join(texts, row, pieces.nrows())
+        return splitting.pieces(joined)
+
+
+def _pattern(token):
+    space = unicode.one_of("space")
+    left, right = f"{space}*" * token.lstrip, f"{space}*" * token.rstrip
+    return left + unicode.literal(token.content) + right
+
+
+def _is_token(pieces):
+    """Text and token alternate in each row: what stands at odd places is a token."""
+    starts = tf.gather(pieces.row_splits, rows.row_ids(pieces.row_splits))
+    return (tf.range(tf.size(pieces.values, tf.int64)) - starts) % 2 == 1
+
+
+def _shift(flags):
+    """For each piece, whether the one before it is the first of its row."""
+    return tf.concat([[True], flags[:-1]], 0)[: tf.size(flags)]
+
+
+def _back(flags):
+    """For each piece, whether the one behind it is the last of its row."""
+    return tf.concat([flags[1:], [True]], 0)[: tf.size(flags)]

@@ -52,7 +52,9 @@ def _word_piece(spec):
     options = fields.options(spec.model, MODEL, known)
     vocabulary = vocabularies.vocabulary(options["vocab"])
     before = pre_tokenizers.read(spec.pre_tokenizer)
-    normalize, words, per_word = normalizers.read(spec.normalizer), None, None
+    normalize = normalizers.read(spec.normalizer)
+    words, per_word = Words(before.steps), None
+    exact = normalize, words
     late = any(token.normalized for token in spec.added_tokens)
     if before.bert and _is_bert(spec.normalizer) and not late:
         # Each different word is normalised once, instead of the whole text.
@@ -67,8 +69,7 @@ def _word_piece(spec):
         max_characters=options["max_input_chars_per_word"],
         normalize=per_word,
     )
-    words = words or Words(before.steps)
-    return Pipeline(model, words, spec.added_tokens, normalize), vocabulary
+    return Pipeline(model, words, spec.added_tokens, normalize, exact), vocabulary
 
 
 def _is_bert(section):

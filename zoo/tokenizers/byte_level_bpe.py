@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from zoo.errors import TokenizerError
 from zoo.tokenizers import merges as merging
+from zoo.tokenizers import rows, splitting, unicode
 from zoo.tokenizers import sentencepiece_model as spm
-from zoo.tokenizers import splitting, unicode
 from zoo.tokenizers.byte_alphabet import BYTE_OF, CHARACTER_OF
 
 
@@ -44,6 +44,9 @@ class ByteLevelBpe(tf.Module):
             model_type=spm.BPE,
         )
         self._processor = spm.processor(model)
+        self._sizes = np.zeros(max(vocabulary.values()) + 1, np.int32)
+        for i, text in texts.items():
+            self._sizes[i] = len(text or b"")
         unreached = [i for i, t in texts.items() if t and len(t) > 1 and i not in ranks]
         self._table = _table(unreached, texts) if whole_words and unreached else None
 
@@ -59,6 +62,17 @@ class ByteLevelBpe(tf.Module):
         extra = tf.RaggedTensor.from_tensor(whole[:, None])
         extra = tf.ragged.boolean_mask(extra, extra >= 0)
         return tf.concat([ids, extra], axis=1)
+
+    def spans(self, words):
+        """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
+        if self._absent is not None:
+            raise TokenizerError("return_offsets: not where bytes have no piece.")
+        ids = self(words)
+        sizes = tf.gather(self._sizes, ids.values)
+        # The pieces of a word cover it, so that positions start anew with each word.
+        before = tf.cumsum(tf.strings.length(words), exclusive=True)
+        ends = tf.cumsum(sizes) - tf.gather(before, rows.row_ids(ids.row_splits))
+        return ids, tf.stack([ends - sizes, ends], axis=1)
 
 
 def _bytes(piece):

@@ -48,7 +48,6 @@ class CharacterMap:
         new = tf.where(slot == 0, tf.gather(old, source), new)
         return rows.ragged(new, tf.gather(splits, characters.row_splits)), source
 
-
     def slots(self, characters):
         """The row of the table for each character, 0 where it stays; int32."""
         return lookup(self._pages, self._slots, characters.values)
@@ -61,9 +60,13 @@ class CanonicalOrder:
         self._pages, self._slots = paged(unicode.combining_classes())
 
     def __call__(self, characters):
-        """As `CharacterMap.__call__`."""
+        """As `CharacterMap.__call__`.
+
+        A mark that changes its place takes over the origin of the one that was there,
+        as in the offsets of `tokenizers`.
+        """
         values = characters.values
-        order = tf.range(tf.size(values))
+        places = order = tf.range(tf.size(values))
         classes = lookup(self._pages, self._slots, values)
         wrong = (classes[1:] > 0) & (classes[:-1] > classes[1:])
         order = tf.cond(
@@ -71,7 +74,7 @@ class CanonicalOrder:
             lambda: _stable_order(classes, characters.row_splits),
             lambda: order,
         )
-        return characters.with_values(tf.gather(values, order)), order
+        return characters.with_values(tf.gather(values, order)), places
 
 
 def rewrite(texts, steps, plain):

@@ -246,7 +246,11 @@ def _sentencepiece(name):
         before = [special.get("bos")] * _flag(config, "add_bos_token", is_bpe, where)
         after = [special.get("eos")] * _flag(config, "add_eos_token", not is_bpe, where)
         return {
-            "model": {"type": "SentencePiece", "data": files[name], "vocab": vocabulary},
+            "model": {
+                "type": "SentencePiece",
+                "data": files[name],
+                "vocab": vocabulary,
+            },
             "post_processor": _around(before, after, vocabulary),
             "decoder": _SENTENCEPIECE_DECODER,
             "added_tokens": [
@@ -262,7 +266,10 @@ def _sentencepiece(name):
 def _around(before, after, vocabulary):
     """A template with tokens before and behind each text; None stands for none."""
     tokens = [t for t in (*before, *after) if t in vocabulary]
-    ends = [[{"SpecialToken": {"id": t}} for t in side if t in tokens] for side in (before, after)]
+    ends = [
+        [{"SpecialToken": {"id": t}} for t in side if t in tokens]
+        for side in (before, after)
+    ]
 
     def around(name):
         return [*ends[0], {"Sequence": {"id": name}}, *ends[1]]

@@ -4,8 +4,8 @@ SentencePiece merges any two neighbours whose text is a piece, best score first;
 `tokenizers` merges listed pairs, lowest rank first. Both do the same if the pieces are
 exactly those that merging reaches, each with the rank of the one pair that makes it.
 For take the first merge on which they differ: it joins x and y to the text of a piece
-t, and (x, y) is not listed, or not the pair that makes t. No merge has crossed the ends of
-t so far, so that what happened between them is what happens to the text of t alone:
+t, and (x, y) is not listed, or not the pair that makes t. No merge has crossed the ends
+of t so far, so that what happened between them is what happens to the text of t alone:
 there x and y stand side by side at the end, and that is what is computed here.
 """
 

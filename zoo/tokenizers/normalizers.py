@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from zoo.errors import TokenizerError
 from zoo.tokenizers import (
     character_map,
     fields,
@@ -41,7 +42,17 @@ class Characters:
 
     def __call__(self, texts):
         """Strings `[N]` to strings `[N]`."""
-        return character_map.rewrite(texts, self.steps, self._plain) if self.steps else texts
+        return (
+            character_map.rewrite(texts, self.steps, self._plain)
+            if self.steps
+            else texts
+        )
+
+    def aligned(self, text):
+        """As `__call__`, for an `AlignedText`."""
+        for step in self.steps:
+            text = text.mapped(step)
+        return text
 
     def _plain(self, texts):
         for pattern, new in self._ascii:
@@ -63,6 +74,10 @@ class Replaced:
         """Strings `[N]` to strings `[N]`."""
         return tf.strings.regex_replace(texts, self.pattern, self.text, self.global_)
 
+    def aligned(self, text):
+        """As `__call__`, for an `AlignedText`."""
+        return text.replaced(self.pattern, self.text.replace(b"\\\\", b"\\"))
+
 
 class Prepended:
     """Puts a text before each text that is not empty."""
@@ -74,6 +89,10 @@ class Prepended:
         """Strings `[N]` to strings `[N]`."""
         longer = tf.strings.join([self.text, texts])
         return tf.where(tf.strings.length(texts) > 0, longer, texts)
+
+    def aligned(self, text):
+        """As `__call__`, for an `AlignedText`."""
+        return text.prefixed(self.text, tf.strings.length(text.texts) > 0)
 
 
 class UnicodeForm:
@@ -88,6 +107,12 @@ class UnicodeForm:
 
         return tf_text.normalize_utf8(texts, self.form)
 
+    def aligned(self, text):
+        """Refused: ICU does not say which characters it has put together."""
+        raise TokenizerError(
+            f"return_offsets: the normaliser {self.form} keeps no offsets in the graph."
+        )
+
 
 class Chain:
     """Normalisers one after the other."""
@@ -100,6 +125,12 @@ class Chain:
         for step in self.steps:
             texts = step(texts)
         return texts
+
+    def aligned(self, text):
+        """As `__call__`, for an `AlignedText`."""
+        for step in self.steps:
+            text = step.aligned(text)
+        return text
 
 
 def read(section):
@@ -134,7 +165,7 @@ def _bert(section):
 
 
 def _nmt(options):
-    table = {c: () for c in unicode.members("nmt_removed")}
+    table: dict[int, tuple] = {c: () for c in unicode.members("nmt_removed")}
     table.update((c, (0x20,)) for c in unicode.members("nmt_space"))
     return [Characters([table])]
 

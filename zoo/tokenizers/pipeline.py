@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from zoo.tokenizers import rows, splitting
 from zoo.tokenizers.added_tokens import AddedTokenSplitter
+from zoo.tokenizers.alignment import AlignedText
 from zoo.tokenizers.post_processing import Pieces
 
 
@@ -15,10 +16,13 @@ class Pipeline(tf.Module):
         words: Texts `[N]` to words, ragged `[N, (words)]`.
         added: Added tokens.
         normalize: Texts `[N]` to texts `[N]`, or None.
+        exact: `(normalize, words)` that do the same with offsets, where those above
+            have none.
     """
 
-    def __init__(self, model, words, added=(), normalize=None):
+    def __init__(self, model, words, added=(), normalize=None, exact=None):
         super().__init__(name="pipeline")
+        self._exact = exact or (normalize, words)
         self._model = model
         self._words = words
         self._normalize = normalize
@@ -47,11 +51,55 @@ class Pipeline(tf.Module):
         ids = _with_added(ids, added.values)
         return Pieces(rows.joined(segments.row_splits, ids))
 
+    def with_offsets(self, texts):
+        """As `__call__`, with the offsets of each piece."""
+        normalize, words = self._exact
+        texts = splitting.repair(texts)
+        segments, added = self._raw(texts)
+        starts = _starts(segments)
+        sizes = tf.strings.length(segments.values, unit="UTF8_CHAR")
+        token_spans = tf.stack([starts, starts + sizes], axis=1)
+        text = AlignedText.of(segments.values, starts).only(added.values < 0)
+        if normalize is not None:
+            text = normalize.aligned(text)
+        if self._late is not None:
+            inner, found = self._late(text.texts)
+            text = AlignedText(inner.values, text.spans)
+            is_late = found.values >= 0
+            outer = tf.gather(token_spans, rows.row_ids(inner.row_splits))
+            token_spans = tf.tensor_scatter_nd_update(
+                outer, tf.where(is_late), text.ends_of(is_late)
+            )
+            added = _merged(segments, added, found)
+            segments = rows.joined(segments.row_splits, inner)
+        begins = rows.firsts(segments.row_splits)
+        text = text.only(added.values < 0)
+        text, splits = words.aligned(text, begins)
+        ids, spans = self._model.spans(text.texts)
+        spans = text.token_spans(rows.row_ids(ids.row_splits), spans)
+        ids = rows.joined(splits, ids)
+        is_token = added.values >= 0
+        tokens = tf.boolean_mask(added.values, is_token)
+        tokens = rows.ragged(tokens, rows.splits_of(is_token))
+        beside = tokens.with_values(tf.boolean_mask(token_spans, is_token))
+        spans = tf.concat([ids.with_values(spans), beside], axis=1)
+        ids = tf.concat([ids, tokens], axis=1)
+        return Pieces(rows.joined(segments.row_splits, ids), spans.values)
+
     def _encode(self, texts, begins):
         words = self._words(texts, begins)
         unique, index = tf.unique(words.values)
         ids = tf.gather(self._model(unique), index)
         return rows.joined(words.row_splits, ids)
+
+
+def _starts(segments):
+    """The character of the whole text at which each segment begins, int32."""
+    sizes = tf.strings.length(segments.values, unit="UTF8_CHAR")
+    before = tf.cumsum(sizes, exclusive=True)
+    row = rows.row_ids(segments.row_splits)
+    first = tf.gather(segments.row_splits, row)
+    return before - tf.gather(before, first)
 
 
 def _normalized(tokens, normalize):

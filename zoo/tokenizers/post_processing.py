@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
-from zoo.tokenizers import rows
+from zoo.tokenizers import rows, unicode
+from zoo.tokenizers.byte_alphabet import CHARACTER_OF
 
 STRATEGIES = ("longest_first", "only_first", "only_second")
 
@@ -191,3 +193,46 @@ def pad(ragged, fill, *, side, length=None):
     values = tf.concat([ragged.values, tf.cast(blank, ragged.dtype)], 0)
     last = tf.shape(values)[0] - 1
     return tf.gather(values, tf.where(valid, starts + place, last))
+
+
+def blanks(tokens):
+    """How many white-space characters each token begins and ends with.
+
+    Args:
+        tokens: Texts by id, in GPT-2's alphabet, or None.
+
+    Returns:
+        int32 `[V, 2]`.
+    """
+    space = CHARACTER_OF[0x20]
+    found = np.zeros([len(tokens), 2], np.int32)
+    for i, token in enumerate(tokens):
+        flags = [c == space or ord(c) in unicode.members("space") for c in token or ""]
+        found[i] = _leading(flags), _leading(flags[::-1])
+    return found
+
+
+def _leading(flags):
+    return flags.index(False) if False in flags else len(flags)
+
+
+def trimmed(pieces, counts, *, lenient):
+    """Offsets without the white space at the ends of a piece, as ByteLevel has them.
+
+    Args:
+        pieces: `Pieces` with offsets.
+        counts: As `blanks` gives them.
+        lenient: Whether the space that was put before the text is not counted.
+
+    Returns:
+        `Pieces`.
+    """
+    start, end = pieces.offsets[:, 0], pieces.offsets[:, 1]
+    lead, trail = tf.unstack(tf.gather(counts, pieces.ids.values), axis=1)
+    if lenient:
+        is_first = (start == 0) | rows.firsts(pieces.ids.row_splits)
+        lead = tf.where(is_first, tf.maximum(lead - 1, 0), lead)
+    start = tf.minimum(start + lead, end)
+    cut = (trail > 0) & (end >= trail)
+    end = tf.where(cut, tf.maximum(end - trail, start), end)
+    return Pieces(pieces.ids, tf.stack([start, end], axis=1))

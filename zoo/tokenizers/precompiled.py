@@ -49,7 +49,7 @@ class Precompiled(CharacterMap):
         """The entry for each character, which depends on its grapheme."""
         values = characters.values
         single = super().slots(characters)
-        kinds = lookup(*self._kinds, values)
+        kinds = lookup(self._kinds[0], self._kinds[1], values)
         first = rows.firsts(characters.row_splits)
         before = tf.concat([[0], kinds[:-1]], 0)[: tf.size(kinds)]
         apart = (before == _CONTROL) | (before == _CR) | (before == _LF)
@@ -106,7 +106,9 @@ def rules(data):
         raise TokenizerError(f"{WHERE}: a charsmap of {len(data):,} bytes.")
     size = struct.unpack_from("<I", data)[0]
     if size % 4 or not 4 <= size <= len(data) - 4:
-        raise TokenizerError(f"{WHERE}: the trie claims {size:,} bytes of {len(data):,}.")
+        raise TokenizerError(
+            f"{WHERE}: the trie claims {size:,} bytes of {len(data):,}."
+        )
     units = np.frombuffer(data, "<u4", size // 4, offset=4).astype(np.int64)
     texts = data[4 + size :]
     return {key: _text(texts, place) for key, place in _entries(units)}
@@ -119,7 +121,9 @@ def _text(texts, place):
             raise ValueError("it lies outside")
         return texts[place:end].decode()
     except ValueError as error:
-        raise TokenizerError(f"{WHERE}: the text at {place} is damaged ({error}).") from error
+        raise TokenizerError(
+            f"{WHERE}: the text at {place} is damaged ({error})."
+        ) from error
 
 
 def _entries(units):
@@ -171,8 +175,12 @@ def _shortest(all_rules):
         if len(k) == 2 and ord(k[0]) not in single and len(k.encode()) < 6
     }
     for key in all_rules:
-        longer = 2 < len(key) and len(key.encode()) < 6
-        if longer and ord(key[0]) not in single and tuple(map(ord, key[:2])) not in pairs:
+        longer = len(key) > 2 and len(key.encode()) < 6
+        if (
+            longer
+            and ord(key[0]) not in single
+            and tuple(map(ord, key[:2])) not in pairs
+        ):
             raise TokenizerError(f"{WHERE}: the rule for {key!r} cannot be honoured.")
     # A rule to the same text changes nothing by itself, but a grapheme loses its rest.
     return single, pairs

@@ -28,11 +28,14 @@ class SentencePieceBpe(tf.Module):
         present = [t for t in BYTE_TOKENS if t in vocabulary]
         if byte_fallback and 0 < len(present) < 256:
             raise TokenizerError(
-                f"byte_fallback needs 256 byte pieces; this vocabulary has {len(present)}."
+                "byte_fallback needs 256 byte pieces; this vocabulary has "
+                f"{len(present)}."
             )
         falls_back = byte_fallback and len(present) == 256
         if unknown is not None and unknown not in vocabulary:
-            raise TokenizerError(f"the unknown token {unknown!r} is not in the vocabulary.")
+            raise TokenizerError(
+                f"the unknown token {unknown!r} is not in the vocabulary."
+            )
         symbols = {p: i for p, i in vocabulary.items() if len(p) == 1}
         spellings = {
             i: tuple(symbols[c] for c in piece)
@@ -55,12 +58,21 @@ class SentencePieceBpe(tf.Module):
             words = splitting.replace(words, unicode.none_of(self._known), b"")
         return self._processor.tokenize(words)
 
+    def spans(self, words):
+        """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
+        if self._drop:
+            raise TokenizerError("return_offsets: not where characters have no piece.")
+        return spm.spans(self._processor, words)
+
     def _cuts(self, vocabulary, ranks, may_fuse):
         """Where text can be cut without a change: the same word is met more often."""
         cuts = []
         texts = {i: piece for piece, i in vocabulary.items()}
         reached = (texts[i] for i in ranks)
-        if all(MARK not in text.lstrip(MARK) for text in reached) and MARK in vocabulary:
+        if (
+            all(MARK not in text.lstrip(MARK) for text in reached)
+            and MARK in vocabulary
+        ):
             other = unicode.none_of(unicode.as_ranges([ord(MARK)]))
             cuts.append(Cut(f"{other}+", "after"))
         if not (may_fuse or self._drop):
@@ -82,5 +94,3 @@ def _pieces(size, vocabulary, ranks, unknown, falls_back):
         return [*pieces, row]
     pieces[unknown] = row
     return pieces
-
-

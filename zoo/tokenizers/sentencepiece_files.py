@@ -1,4 +1,4 @@
-"""SentencePiece's own files (spiece.model, tokenizer.model), read and then run as is."""
+"""Files of SentencePiece (spiece.model, tokenizer.model), checked, then run as is."""
 
 import struct
 
@@ -27,6 +27,10 @@ class NativeSentencePiece(tf.Module):
         """Texts `[N]` to ids: ragged int32 `[N, (pieces)]`."""
         return self._processor.tokenize(texts)
 
+    def spans(self, texts):
+        """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
+        return spm.spans(self._processor, texts)
+
 
 def read(data, where):
     """What a model file says, as far as it is needed outside of SentencePiece.
@@ -39,7 +43,7 @@ def read(data, where):
         `(pieces, trainer)`: list of `Piece`, and dict field number -> last value.
 
     Raises:
-        TokenizerError: if it is damaged, repeats a piece, or is neither Unigram nor BPE.
+        TokenizerError: if it is damaged, repeats a piece, or has another model type.
     """
     pieces, trainer = [], {}
     for number, value in _fields(data, where):
@@ -49,11 +53,15 @@ def read(data, where):
             trainer.update(_fields(value, where))
     kind = trainer.get(3, spm.UNIGRAM)
     if kind not in (spm.UNIGRAM, spm.BPE):
-        raise TokenizerError(f"{where}: model type {kind}, expected Unigram (1) or BPE (2).")
+        raise TokenizerError(
+            f"{where}: model type {kind}, expected Unigram (1) or BPE (2)."
+        )
     seen: dict[str, int] = {}
     for i, piece in enumerate(pieces):
         if not piece.text or seen.setdefault(piece.text, i) != i:
-            raise TokenizerError(f"{where}: piece {i}, {piece.text!r}, is empty or repeated.")
+            raise TokenizerError(
+                f"{where}: piece {i}, {piece.text!r}, is empty or repeated."
+            )
     if sum(piece.kind == spm.UNKNOWN for piece in pieces) != 1:
         raise TokenizerError(f"{where}: expected one unknown piece.")
     return pieces, trainer
@@ -85,7 +93,11 @@ def _fields(data, where):
             if kind == 0:
                 value, place = _varint(data, place)
             elif kind in (1, 2, 5):
-                size, place = (8 if kind == 1 else 4, place) if kind != 2 else _varint(data, place)
+                size, place = (
+                    (8 if kind == 1 else 4, place)
+                    if kind != 2
+                    else _varint(data, place)
+                )
                 value, place = data[place : place + size], place + size
             else:
                 raise IndexError

@@ -7,6 +7,8 @@ fields that decide about ids are known here.
 import struct
 from dataclasses import dataclass
 
+import tensorflow as tf
+
 from zoo.errors import TokenizerError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -57,7 +59,6 @@ def processor(model):
     Raises:
         TokenizerError: if SentencePiece does not accept the model.
     """
-    import tensorflow as tf
     import tensorflow_text as tf_text
 
     try:
@@ -66,6 +67,12 @@ def processor(model):
         raise TokenizerError(
             f"SentencePiece does not accept the model: {error}"
         ) from error
+
+
+def spans(processor, words):
+    """Ids of words `[N]`, ragged, with the bytes of each piece, int32 `[pieces, 2]`."""
+    ids, starts, ends = processor.tokenize_with_offsets(words)
+    return ids, tf.cast(tf.stack([starts.values, ends.values], axis=1), tf.int32)
 
 
 def _field(number, data):

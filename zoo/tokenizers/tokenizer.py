@@ -138,8 +138,8 @@ class Tokenizer(tf.Module):
     ):
         template = self._post.value.template
         parts = template.parts(pair=pair is not None, special=special)
-        first = self._pipeline(texts)
-        second = None if pair is None else self._pipeline(pair)
+        run = self._with_offsets if offsets else self._pipeline
+        first, second = run(texts), None if pair is None else run(pair)
         if truncation is not None and max_length is not None:
             room = max_length - sum(len(part.ids) for part in parts)
             if room < 0:
@@ -158,6 +158,19 @@ class Tokenizer(tf.Module):
         order = ("input_ids", "attention_mask", "token_type_ids", "offsets")
         found = {name: found[name] for name in order if name in found}
         return self._padded(found, padding, max_length)
+
+    def _with_offsets(self, texts):
+        pieces = self._pipeline.with_offsets(texts)
+        post = self._post.value
+        if post.trim_offsets:
+            pieces = post_processing.trimmed(
+                pieces, self._blanks, lenient=post.add_prefix_space
+            )
+        return pieces
+
+    @functools.cached_property
+    def _blanks(self):
+        return post_processing.blanks(self._tokens.value)
 
     def _padded(self, found, padding, max_length):
         if padding is None:

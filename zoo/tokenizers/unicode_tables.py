@@ -4,7 +4,6 @@ Do not edit. `CLASSES` holds ranges of code points in hexadecimal: "9-d 20". `MA
 holds "from:to+to" per code point; Hangul syllables, which decompose by rule, are left
 out. `COMBINING` holds classes "class:ranges".
 """
-# ruff: noqa: E501
 
 CLASSES = {
     "bert_control": """

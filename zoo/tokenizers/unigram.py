@@ -11,6 +11,10 @@ from zoo.tokenizers.sentencepiece_bpe import BYTE_TOKENS
 
 WHERE = "tokenizer.json: model"
 
+# SentencePiece adds scores up in float32, `tokenizers` in float64. On this grid float32
+# sums are exact below 1,024, and of two spellings with one score both take the same.
+GRID = 2.0**-14
+
 
 class Unigram(tf.Module):
     """Words to ids.
@@ -48,6 +52,13 @@ class Unigram(tf.Module):
             return ids
         return ids.with_values(tf.gather(self._back, ids.values))
 
+    def spans(self, words):
+        """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
+        ids, spans = spm.spans(self._processor, words)
+        if self._back is not None:
+            ids = ids.with_values(tf.gather(self._back, ids.values))
+        return ids, spans
+
 
 def read(vocab):
     """Checks the "vocab" of a Unigram model: list of [text, score].
@@ -65,7 +76,9 @@ def read(vocab):
         text, score = fields.text(row[0], where), row[1]
         number = isinstance(score, int | float) and not isinstance(score, bool)
         if not number or not abs(score) < 1e30:
-            raise TokenizerError(f"{where}: the score {fields.shown(score)} is no number.")
+            raise TokenizerError(
+                f"{where}: the score {fields.shown(score)} is no number."
+            )
         if text in seen:
             raise TokenizerError(f"{where}: {text!r} has the id {seen[text]} already.")
         seen[text] = i
@@ -76,4 +89,4 @@ def _piece(i, text, score):
     """A piece; one without text, or with NUL, is never found in text."""
     if not text or "\0" in text:
         return spm.Piece(f"<id {i}>", kind=spm.CONTROL)
-    return spm.Piece(text, score)
+    return spm.Piece(text, round(score / GRID) * GRID)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from zoo.errors import TokenizerError
+from zoo.tokenizers import rows
 
 
 class WordPiece(tf.Module):
@@ -26,6 +27,7 @@ class WordPiece(tf.Module):
             )
         self._normalize = normalize
         self._max_characters = max_characters
+        self._unknown = vocabulary[unknown]
         self._stranger = _stranger(vocabulary)
         try:
             self._tokenizer = tf_text.FastWordpieceTokenizer(
@@ -45,9 +47,26 @@ class WordPiece(tf.Module):
         """Words `[N]`, each once, to ids: ragged int32 `[N, (pieces)]`."""
         if self._normalize is not None:
             words = self._normalize(words)
+        return self._tokenizer.tokenize(self._within_limit(words))
+
+    def spans(self, words):
+        """Ids of words `[N]` that are normalised, with the bytes of each piece.
+
+        Returns:
+            Ragged int32 `[N, (pieces)]`, and int32 `[pieces, 2]`.
+        """
+        known = self._within_limit(words)
+        ids, starts, ends = self._tokenizer.tokenize_with_offsets(known)
+        # An unknown word is one piece, and the stand-in for a long one is shorter.
+        whole = tf.gather(tf.strings.length(words), rows.row_ids(ids.row_splits))
+        is_unknown = ids.values == self._unknown
+        ends = tf.where(is_unknown, whole, tf.cast(ends.values, tf.int32))
+        starts = tf.where(is_unknown, 0, tf.cast(starts.values, tf.int32))
+        return ids, tf.stack([starts, ends], axis=1)
+
+    def _within_limit(self, words):
         size = tf.strings.length(words, unit="UTF8_CHAR")
-        words = tf.where(size > self._max_characters, self._stranger, words)
-        return self._tokenizer.tokenize(words)
+        return tf.where(size > self._max_characters, self._stranger, words)
 
 
 def _pieces_by_id(vocabulary, stranger):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from zoo.tokenizers import rows, splitting, unicode
+from zoo.tokenizers.alignment import AlignedText
 
 
 @dataclass(frozen=True)
@@ -78,24 +79,57 @@ class Words:
                 texts = splitting.replace(texts, step.pattern, _REWRITES[step.where])
             elif isinstance(step, Change):
                 texts = splitting.replace(texts, step.pattern, step.text)
-            elif step is self._steps[0]:
-                texts = _prefixed(texts, begins, step)
             else:
                 words = splitting.pieces(texts)
-                outer = words if outer is None else rows.joined(outer.row_splits, words)
-                texts, begins = words.values, None
-                texts = _prefixed(texts, begins, step)
-        words = splitting.pieces(texts)
-        return words if outer is None else rows.joined(outer.row_splits, words)
+                outer = _inner(outer, words)
+                texts = words.values
+                needs = _needs(
+                    texts, tf.gather(begins, rows.row_ids(outer.row_splits)), step
+                )
+                texts = tf.where(needs, tf.strings.join([step.text, texts]), texts)
+        return _inner(outer, splitting.pieces(texts))
+
+    def aligned(self, text, begins):
+        """As `__call__`, for an `AlignedText`.
+
+        Returns:
+            The words as an `AlignedText`, and their row splits `[N + 1]`.
+        """
+        outer = None
+        for step in self._steps:
+            texts = text.texts
+            if isinstance(step, Change):
+                text = text.replaced(step.pattern, step.text)
+                continue
+            if isinstance(step, Prefix):
+                row = None if outer is None else rows.row_ids(outer.row_splits)
+                begin = begins if row is None else tf.gather(begins, row)
+                text = text.prefixed(step.text, _needs(texts, begin, step))
+                continue
+            where = "around" if step.where == "instead" else step.where
+            words = splitting.pieces(
+                splitting.replace(texts, step.pattern, _REWRITES[where])
+            )
+            outer = _inner(outer, words)
+            text = AlignedText(words.values, text.spans)
+            if step.where == "instead":
+                dropped = tf.strings.regex_full_match(words.values, step.pattern)
+                text = text.only(~dropped)
+        if outer is None:
+            outer = tf.RaggedTensor.from_uniform_row_length(text.texts, 1)
+        return text, outer.row_splits
 
 
-def _prefixed(texts, begins, step):
+def _inner(outer, words):
+    return words if outer is None else rows.joined(outer.row_splits, words)
+
+
+def _needs(texts, begins, step):
+    """Where a prefix is put: before what is not empty and has none."""
     size = len(step.text.encode())
     needs = tf.strings.length(texts) > 0
     needs &= tf.strings.substr(texts, 0, size) != step.text
-    if step.only_first:
-        needs &= begins
-    return tf.where(needs, tf.strings.join([step.text, texts]), texts)
+    return needs & begins if step.only_first else needs
 
 
 class BertWords:
@@ -127,7 +161,6 @@ class BertWords:
         # What tf.strings.split takes for white space needs no pass of its own.
         native = set(b" \t\n\v\f\r")
         self._spaces = unicode.one_of(unicode.as_ranges(becomes_space - native))
-        self._all_spaces = unicode.one_of(unicode.as_ranges(becomes_space)) + "+"
 
     def __call__(self, texts, begins):
         """As `Words.__call__`."""
@@ -135,8 +168,3 @@ class BertWords:
         texts = splitting.replace(texts, self._spaces, b" ")
         texts = splitting.replace(texts, self._marks, b" \\0 ")
         return tf.strings.split(texts)
-
-    def lossless(self, texts):
-        """As `Words.lossless`; characters that vanish are left to the normaliser."""
-        cuts = [Cut(self._all_spaces, "instead"), Cut(self._marks, "around")]
-        return Words(cuts).lossless(texts)
