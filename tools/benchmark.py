@@ -98,6 +98,8 @@ def encoder_report(name, title, shape, options, precisions, threads, only):
     notes = [
         f"Rows have from {shape.length // 2} to {shape.length} tokens and are padded "
         f"to {shape.length}; all libraries get the same.",
+        "zoo's classifier computes its last block for the first token alone, as its "
+        "head reads no other; the outputs are those of the whole.",
         "zoo runs as it is by default. KerasHub was tried with and without XLA, and "
         + (
             "transformers with fused and multi-tensor AdamW"

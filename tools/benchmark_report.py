@@ -20,6 +20,7 @@ from rich.table import Table
 
 BASE = "zoo"  # ratios are to this contender
 FEWEST_STEPS = 7  # a median of fewer is called provisional
+WIDTH = 120  # columns of a table that no terminal limits
 QUIET = 0.1  # cores that other processes may keep busy on a quiet machine
 PACKAGES = (
     "keras-transformer-zoo",
@@ -128,10 +129,13 @@ class Report:
     def print(self, console=None):
         """Prints the table, the machine and the notes."""
         console = console or Console()
+        if not console.is_terminal:  # a file or a pipe has room for whole rows
+            console.width = max(console.width, WIDTH)
         table = Table(title=self.title, title_justify="left")
         for name in self.columns:
             number = name in ("median", "fastest") or name.startswith(("time", "peak"))
-            table.add_column(name, justify="right" if number else "left")
+            justify = "right" if number else "left"
+            table.add_column(name, justify=justify, no_wrap=number, overflow="fold")
         for rows in self.rows():
             for row in rows:
                 table.add_row(*row)
