@@ -40,7 +40,13 @@ def family_for(config, assembly) -> Family:
         ConfigError: if none can, with what each of them lacks.
     """
     if config.model_type is not None:
-        return family_named(config.model_type)
+        family = family_named(config.model_type)
+        if family.assembly != assembly:
+            raise ConfigError(
+                f"model_type={config.model_type!r} is {family.assembly}, but this "
+                f"model is {assembly}. Leave model_type out, or use the right class."
+            )
+        return family
     refusals = []
     for family in FAMILIES.values():
         if family.assembly != assembly:

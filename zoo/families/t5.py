@@ -58,7 +58,10 @@ class Head(Entry):
     def read(self, given):
         tied = given.get("tie_word_embeddings", True)
         scaled = self.scales and given.get("scale_decoder_outputs", tied)
-        scale = given.get("d_model", 512) ** -0.5 if scaled else 1.0
+        width = given.get("d_model", 512)
+        if type(width) is not int or width < 1:
+            scaled = False  # d_model itself is refused later, by its name
+        scale = width**-0.5 if scaled else 1.0
         return {"tie_word_embeddings": tied, "logit_scale": scale}
 
     def write(self, config):

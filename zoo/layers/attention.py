@@ -9,6 +9,7 @@ from zoo.layers.linear import Linear
 from zoo.layers.masks import AttentionBias
 from zoo.layers.norms import Norm
 from zoo.layers.positions import rotate
+from zoo.layers.precision import widened
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -144,7 +145,7 @@ class Attention(keras.layers.Layer):
         return context
 
     def _weights(self, scores, bias):
-        dtype, scores = scores.dtype, tf.cast(scores, tf.float32)
+        dtype, scores = scores.dtype, widened(scores)
         if self.config.attn_logit_softcapping:
             scores = soft_cap(scores, self.config.attn_logit_softcapping)
         if bias.scores is not None:

@@ -1,13 +1,13 @@
 """A Transformer block: attention and feed-forward around one residual stream."""
 
 import keras
-import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.layers.attention import Attention
 from zoo.layers.dropout import Dropout
 from zoo.layers.feedforward import FeedForward
 from zoo.layers.norms import Norm
+from zoo.layers.precision import finite
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -119,7 +119,7 @@ class Block(keras.layers.Layer):
             return norm(finite(kept + self._drop(sublayer(x), training)))
         y = sublayer(norm(x))
         if post_norm is not None:
-            y = post_norm(y)
+            y = post_norm(finite(y))
         return finite(kept + self._drop(y, training))
 
     def _drop(self, x, training):
@@ -131,15 +131,3 @@ class Block(keras.layers.Layer):
     def get_config(self):
         config = self.config.to_dict()
         return {**super().get_config(), "config": config, "cross": self.cross}
-
-
-def finite(x):
-    """Keeps a float16 residual stream below infinity, as T5's reference does.
-
-    Nothing changes unless something overflowed; other dtypes pass as they are.
-    """
-    if x.dtype != tf.float16:
-        return x
-    overflowed = tf.reduce_any(tf.math.is_inf(x))
-    limit = tf.cast(tf.where(overflowed, 64_504.0, 65_504.0), tf.float16)
-    return tf.clip_by_value(x, -limit, limit)

@@ -1,6 +1,7 @@
 """The feed-forward layer, plain or gated, and activations by HF's names for them."""
 
 import difflib
+import functools
 import math
 
 import keras
@@ -10,6 +11,7 @@ from zoo.config import TransformerConfig
 from zoo.errors import ConfigError
 from zoo.layers.dropout import Dropout
 from zoo.layers.linear import Linear
+from zoo.layers.precision import finite
 
 # Gradients of the two gelus are written out: what automatic differentiation makes of
 # them costs about twice as many passes over the largest activations of a model.
@@ -45,6 +47,11 @@ def quick_gelu(x):
     return x * tf.sigmoid(1.702 * x)
 
 
+# Behind a product TensorFlow finds these, and makes one kernel of both.
+IN_INFERENCE = {
+    gelu: functools.partial(tf.nn.gelu, approximate=False),
+    gelu_tanh: functools.partial(tf.nn.gelu, approximate=True),
+}
 ACTIVATIONS = {
     "gelu": gelu,
     "gelu_python": gelu,
@@ -120,13 +127,20 @@ class FeedForward(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=None):
-        x = self.up(x)
+        shape = tf.shape(x)
+        act = self.activation
+        if not training:
+            act = IN_INFERENCE.get(act, act)
+        # All tokens in one matrix: nothing stands between product and activation, so
+        # that TensorFlow makes one kernel of them where it can.
+        y = finite(self.up(tf.reshape(x, [-1, x.shape[-1]])))
         if self.gated:
-            gate, x = tf.split(x, 2, -1)
-            x *= self.activation(gate)
+            gate, y = tf.split(y, 2, -1)
+            y = finite(y * act(gate))
         else:
-            x = self.activation(x)
-        return self.down(self.dropout(x, training=training))
+            y = act(y)
+        y = self.down(self.dropout(y, training=training))
+        return tf.ensure_shape(tf.reshape(y, shape), x.shape)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from zoo.layers.precision import widened
+
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Norm(keras.layers.Layer):
@@ -44,7 +46,8 @@ class Norm(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        wide = normalize(tf.cast(x, tf.float32), self.epsilon, self.kind == "layer")
+        wide = widened(x, squared=True)
+        wide = normalize(wide, self.epsilon, self.kind == "layer")
         y = tf.cast(wide, x.dtype) * self.weight
         return y if self.bias is None else y + self.bias
 
