@@ -43,15 +43,12 @@ class Linear(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        y = multiply(x, self.weight)
-        return y if self.bias is None else tf.nn.bias_add(y, self.bias)
+        return multiply(x, self.weight, self.bias)
 
     def part(self, x, start, stop=None):
         """Only the outputs from `start` to `stop`, `[..., stop - start]`."""
-        y = multiply(x, tf.cast(self.weight[start:stop], x.dtype))
-        if self.bias is None:
-            return y
-        return tf.nn.bias_add(y, tf.cast(self.bias[start:stop], x.dtype))
+        bias = None if self.bias is None else self.bias[start:stop]
+        return multiply(x, self.weight[start:stop], bias)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -65,20 +62,21 @@ class Linear(keras.layers.Layer):
         }
 
 
-def multiply(x, weight):
-    """`x W^T` for x `[..., in]` and W `[out, in]`.
+def multiply(x, weight, bias=None):
+    """`x W^T + b` for x `[..., in]`, W `[out, in]` and b `[out]`, in the dtype of x.
 
     One matrix product over all leading dimensions: TensorFlow's batched product with a
-    broadcast weight is several times slower.
+    broadcast weight is several times slower. The bias is added before the result takes
+    its shape, where TensorFlow makes one kernel of both.
     """
-    weight = tf.convert_to_tensor(weight)
+    weight, flat = tf.cast(weight, x.dtype), x
+    if x.shape.rank != 2:
+        flat = tf.reshape(x, [-1, x.shape[-1]])
+    y = tf.matmul(flat, weight, transpose_b=True)
+    if bias is not None:
+        y = tf.nn.bias_add(y, tf.cast(bias, x.dtype))
     if x.shape.rank == 2:
-        return tf.matmul(x, weight, transpose_b=True)
-    leading = tf.shape(x)[:-1]
-    flat = tf.reshape(x, [-1, x.shape[-1]])
-    y = tf.reshape(
-        tf.matmul(flat, weight, transpose_b=True),
-        tf.concat([leading, [weight.shape[0]]], 0),
-    )
+        return y
+    y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [weight.shape[0]]], 0))
     y.set_shape([*x.shape[:-1], weight.shape[0]])
     return y

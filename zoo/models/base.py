@@ -134,9 +134,7 @@ def logits(x, config, head, tokens):
     """
     if config.logit_scale != 1.0:
         x *= tf.cast(config.logit_scale, x.dtype)
-    scores = (
-        head(x) if head is not None else multiply(x, tf.cast(tokens.weight, x.dtype))
-    )
+    scores = head(x) if head is not None else multiply(x, tokens.weight)
     if config.final_logit_softcapping:
         scores = soft_cap(scores, config.final_logit_softcapping)
     return scores
