@@ -95,18 +95,23 @@ def baseline_accuracy(train, held_out):
 
 
 class Curve(keras.callbacks.Callback):
-    """Loss and accuracy after each step, as the progress bar shows them."""
+    """Loss and accuracy of each step, and held-out ones at the end of each epoch."""
 
     def __init__(self):
         super().__init__()
-        self.steps, self.held_out = [], []
+        self.steps, self.held_out, self.total = [], [], np.zeros(2)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.total = np.zeros(2)
 
     def on_train_batch_end(self, batch, logs=None):
-        self.steps.append((logs["loss"], logs["accuracy"]))
+        # Keras logs the mean over the epoch so far.
+        total = (batch + 1) * np.array([logs["loss"], logs["accuracy"]])
+        self.steps.append(total - self.total)
+        self.total = total
 
     def on_epoch_end(self, epoch, logs=None):
-        point = (len(self.steps), logs["val_loss"], logs["val_accuracy"])
-        self.held_out.append(point)
+        self.held_out.append((len(self.steps), logs["val_loss"], logs["val_accuracy"]))
 
 
 def draw(curve, untrained, baseline, path):
@@ -119,13 +124,13 @@ def draw(curve, untrained, baseline, path):
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     points = [(0, untrained["loss"], untrained["accuracy"]), *curve.held_out]
     steps, *held_out = zip(*points, strict=True)
-    training = zip(*curve.steps, strict=True)
-    names = "loss", "accuracy"
-    for axis, name, values, held in zip(axes, names, training, held_out, strict=True):
-        axis.plot(
-            range(1, len(values) + 1), values, label="training (mean of the epoch)"
-        )
-        axis.plot(steps, held, "o-", label="held out")
+    width = min(20, len(curve.steps))
+    for i, (axis, name) in enumerate(zip(axes, ("loss", "accuracy"), strict=True)):
+        values = [step[i] for step in curve.steps]
+        smooth = np.convolve(values, np.ones(width) / width, "valid")
+        places = range(width, len(values) + 1)
+        axis.plot(places, smooth, label=f"training, mean of {width} steps")
+        axis.plot(steps, held_out[i], "o:", label="held out")
         axis.set(xlabel="step", title=name, xlim=(0, None))
         axis.grid(alpha=0.3)
     axes[0].set_ylim(0, None)

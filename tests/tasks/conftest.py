@@ -73,6 +73,13 @@ def fresh_classifier(config, tokenizer):
     return _made(TextClassifier, config, tokenizer)
 
 
+@pytest.fixture
+def steady_classifier(config, tokenizer):
+    """Without dropout."""
+    none = {name: 0.0 for name in config.to_dict() if name.endswith("dropout_prob")}
+    return _made(TextClassifier, config.replace(**none), tokenizer)
+
+
 @pytest.fixture(scope="session")
 def embedder(config, tokenizer):
     return _made(TextEmbedder, config.replace(pooler=False, id2label=None), tokenizer)

@@ -77,13 +77,7 @@ def test_token_ids_in_any_form_give_equal_predictions(classifier, expected):
         TEXTS, max_length=classifier.max_length, padding=None
     )["input_ids"]
     arrays = {name: x.numpy() for name, x in padded.items()}
-    for given in (
-        arrays,
-        dataset(arrays).batch(4),
-        {"input_ids": ragged},
-        {"input_ids": ragged.to_list()},
-        ragged,
-    ):
+    for given in (arrays, dataset(arrays).batch(5), ragged, ragged.to_list()):
         found = classifier.predict(given, batch_size=4, verbose=0)
         np.testing.assert_allclose(found, expected, **CLOSE)
 
@@ -177,8 +171,8 @@ class Rates(keras.callbacks.Callback):
         self.rates.append(float(self.model.optimizer.learning_rate))
 
 
-def test_it_learns_and_the_rate_rises_and_falls_in_each_fit(fresh_classifier):
-    model = fresh_classifier
+def test_it_learns_and_the_rate_rises_and_falls_in_each_fit(steady_classifier):
+    model = steady_classifier
     model.compile(learning_rate=1e-2)
     seen = Rates()
     options = {"batch_size": 5, "verbose": 0, "callbacks": [seen], "seed": 1}
@@ -240,11 +234,17 @@ def test_validation_split_takes_the_last_examples(classifier, config, tokenizer)
     assert history["val_loss"] == pytest.approx([loss], rel=1e-5)
 
 
-def test_pre_tokenised_examples_train(fresh_classifier):
-    arrays = {k: v.numpy() for k, v in fresh_classifier.tokenizer(TEXTS).items()}
-    fresh_classifier.compile(learning_rate=1e-2)
-    history = fresh_classifier.fit(arrays, LABELS, batch_size=5, epochs=8, verbose=0)
-    assert history.history["loss"][-1] < 0.6 * history.history["loss"][0]
+def test_pre_tokenised_examples_train_alike(steady_classifier):
+    model = steady_classifier
+    start = model.get_weights()
+    arrays = {name: x.numpy() for name, x in model.tokenizer(TEXTS).items()}
+    losses = []
+    for given in (arrays, TEXTS):
+        model.set_weights(start)
+        model.compile(learning_rate=1e-2)
+        history = model.fit(given, LABELS, batch_size=10, epochs=4, verbose=0)
+        losses.append(history.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 # --- Saving -------------------------------------------------------------------------

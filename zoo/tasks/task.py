@@ -245,14 +245,20 @@ class Task(TransformerModel):
             return config
         if self._automatic["jit"]:
             config["jit_compile"] = "auto"  # the machine that loads it may be another
-        return {**config, "automatic_optimizer": self._automatic["optimizer"]}
+        return {
+            **config,
+            "automatic_optimizer": self._automatic["optimizer"],
+            "optimizer_built": self.optimizer.built,
+        }
 
     def compile_from_config(self, config):
         config = dict(config)
         automatic = config.pop("automatic_optimizer", False)
+        built = config.pop("optimizer_built", True)
         self.compile(**keras.saving.deserialize_keras_object(config))
         self._automatic["optimizer"] = automatic
-        self.optimizer.build(self.trainable_variables)
+        if built:  # Keras then fills its variables
+            self.optimizer.build(self.trainable_variables)
 
     def _schedule(self, steps, epochs, initial_epoch):
         """Sets the chosen optimizer's schedule for a call of `fit`."""

@@ -1,0 +1,145 @@
+"""The recipe of text classification, whole, on a tiny model and a small file."""
+
+import csv
+import json
+import random
+
+import pytest
+
+from applications import text_classification
+from zoo.config import TransformerConfig
+from zoo.errors import DataError
+from zoo.tasks import TextClassifier
+from zoo.tokenizers import Tokenizer
+
+WORDS = "the a film plot was is good great fine bad dull poor and very".split()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Directory of a tiny encoder."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    tokenizer = Tokenizer.from_files(
+        {
+            "vocab.txt": "\n".join(tokens).encode(),
+            "tokenizer_config.json": json.dumps(settings).encode(),
+        }
+    )
+    config = TransformerConfig(
+        model_type="bert",
+        vocab_size=len(tokens),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+        type_vocab_size=2,
+        norm_place="post",
+        embedding_norm=True,
+        pooler=True,
+        layer_norm_eps=1e-12,
+        initializer_range=0.3,
+        pad_token_id=0,
+        id2label=("LABEL_0", "LABEL_1"),
+    )
+    directory = tmp_path_factory.mktemp("model")
+    TextClassifier(config, tokenizer=tokenizer).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """A CSV file of 200 sentences and whether they praise."""
+    draw = random.Random(0)
+    path = tmp_path_factory.mktemp("data") / "reviews.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "review", "verdict"])
+        for number in range(200):
+            verdict = draw.choice(["thumbs up", "thumbs down"])
+            praise = ["good", "great", "fine"], ["bad", "dull", "poor"]
+            adjectives = praise[verdict == "thumbs down"]
+            noun = draw.choice(["film", "plot"])
+            first, second = draw.choices(adjectives, k=2)
+            text = f"the {noun} was {first} and {second}"
+            rows.writerow([number, text, verdict])
+    return path
+
+
+def test_it_trains_measures_draws_saves_and_serves(model, reviews, tmp_path, capsys):
+    text_classification.main(
+        [
+            *("--data", str(reviews), "--text-column", "review"),
+            *("--label-column", "verdict", "--model", str(model)),
+            *("--output", str(tmp_path), "--epochs", "4", "--batch-size", "8"),
+            *("--learning-rate", "1e-2", "--seed", "1"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["accuracy"] == 1.0
+    assert metrics["accuracy_tfidf_logistic_regression"] == 1.0
+    assert metrics["accuracy_untrained"] < 0.9
+    assert metrics["examples"] == {"training": 180, "held_out": 20}
+    assert metrics["labels"] == ["thumbs down", "thumbs up"]
+    for line in ("before training", "TF-IDF + logistic", "after training        "):
+        assert line in printed
+    for sentence in text_classification.SENTENCES:
+        assert sentence in printed
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
+    saved = TextClassifier.from_pretrained(tmp_path / "model")
+    found = saved.classify(["the film was good and fine", "the plot was dull and bad"])
+    assert [answer["label"] for answer in found] == ["thumbs up", "thumbs down"]
+
+
+def test_the_split_depends_on_the_seed_and_loses_nothing(reviews):
+    def split(seed):
+        flags = ["--data", str(reviews), "--text-column", "review"]
+        flags += ["--label-column", "verdict", "--seed", str(seed)]
+        return text_classification.read_data(text_classification.read_flags(flags))
+
+    train, held_out = split(1)
+    assert len(train[0]) == len(train[1]) == 180 and len(held_out[0]) == 20
+    assert split(1) == (train, held_out)
+    assert split(2) != (train, held_out)
+    texts, labels = train[0] + held_out[0], train[1] + held_out[1]
+    everything = sorted(zip(texts, labels, strict=True))
+    with open(reviews, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert everything == sorted((row["review"], row["verdict"]) for row in rows)
+
+
+def test_held_out_examples_may_have_a_file_of_their_own(reviews):
+    flags = ["--data", str(reviews), "--validation", str(reviews)]
+    flags += ["--text-column", "review", "--label-column", "verdict"]
+    train, held_out = text_classification.read_data(
+        text_classification.read_flags(flags)
+    )
+    assert train == held_out and len(train[0]) == 200
+
+
+def test_a_wrong_column_is_named_before_anything_is_loaded(reviews):
+    with pytest.raises(DataError, match=r"lacks \['text'.*'review', 'verdict'"):
+        text_classification.main(["--data", str(reviews)])
+
+
+def test_too_few_examples_are_refused(tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text("text,label\na,x\nb,y\n")
+    with pytest.raises(DataError, match="too few to hold out"):
+        text_classification.main(["--data", str(path)])
+
+
+def test_every_flag_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        text_classification.main(["--help"])
+    said = capsys.readouterr().out
+    for flag in (
+        "data validation text-column label-column model output epochs batch-size "
+        "learning-rate max-length seed export no-export"
+    ).split():
+        assert f"--{flag}" in said
+    assert "default: 32" in said
