@@ -56,6 +56,7 @@ class AddedTokenSplitter:
         self._contents = np.array([c.encode() for c in contents], object)
         self._ids = np.array([t.id for t in self._tokens], np.int32)
         self._single = np.array([t.single_word for t in self._tokens])
+        self._left = np.array([t.lstrip for t in self._tokens])
 
     def __call__(self, texts):
         """Cuts strings `[N]` into pieces.
@@ -70,6 +71,8 @@ class AddedTokenSplitter:
         pieces = splitting.pieces(splitting.cut_around(texts, self._pattern))
         if self._single.any():
             pieces = self._without_parts_of_words(pieces)
+        if self._left.any():
+            pieces = self._with_space_before(pieces)
         return pieces, pieces.with_values(self._identify(pieces))
 
     def _identify(self, pieces):
@@ -88,6 +91,20 @@ class AddedTokenSplitter:
             bare = splitting.replace(found, rf"\A{space}+|{space}+\z", b"")
             same |= (bare[:, None] == self._contents[None, :]) & self._strips
         return tf.argmax(tf.cast(same, tf.int32), axis=1)
+
+    def _with_space_before(self, pieces):
+        """Moves white space from the end of a text to a token that takes it along."""
+        texts = pieces.values
+        is_token = _is_token(pieces)
+        index = self._index(tf.where(is_token, texts, self._contents[0]))
+        takes = is_token & tf.gather(self._left, index)
+        gives = tf.concat([takes[1:], [False]], 0)[: tf.size(takes)]
+        bare = splitting.replace(texts, rf"{unicode.one_of('space')}+\z", b"")
+        bare = tf.where(gives, bare, texts)
+        size = tf.strings.length(bare)
+        space = tf.strings.substr(texts, size, tf.strings.length(texts) - size)
+        space = tf.concat([[""], space[:-1]], 0)[: tf.size(texts)]
+        return pieces.with_values(tf.where(takes, tf.strings.join([space, bare]), bare))
 
     def _without_parts_of_words(self, pieces):
         """Puts tokens that must be whole words, and are not, back into the text."""
@@ -115,9 +132,8 @@ class AddedTokenSplitter:
 
 
 def _pattern(token):
-    space = unicode.one_of("space")
-    left, right = f"{space}*" * token.lstrip, f"{space}*" * token.rstrip
-    return left + unicode.literal(token.content) + right
+    space = f"{unicode.one_of('space')}*" if token.rstrip else ""
+    return unicode.literal(token.content) + space
 
 
 def _is_token(pieces):

@@ -206,20 +206,28 @@ def compiled(all_rules):
         node[None] = len(texts)
         texts += new.encode() + b"\0"
     units = {0: 0}
-    _place(trie, 0, units)
+    _place(trie, 0, units, bases=set())
     array = [units.get(place, 0) for place in range(max(units) + 256)]
     data = struct.pack(f"<{len(array)}I", *array)
     return struct.pack("<I", len(data)) + data + texts
 
 
-def _place(node, place, units):
-    """Finds room for the children of a node, and for theirs."""
+def _place(node, place, units, bases):
+    """Finds room for the children of a node, and for theirs.
+
+    No two nodes share a base, or the children of one would be those of the other.
+    """
     labels = [0 if label is None else label for label in node]
     taken = units.keys()
-    base = next(b for b in range(1, 1 << 21) if not {b ^ c for c in labels} & taken)
+    base = next(
+        b
+        for b in range(1, 1 << 21)
+        if b not in bases and not {b ^ c for c in labels} & taken
+    )
+    bases.add(base)
     units[place] |= (place ^ base) << 10 | (None in node) << 8
     for label, child in node.items():
         units[base ^ (label or 0)] = child | 1 << 31 if label is None else label
     for label, child in node.items():
         if label is not None:
-            _place(child, base ^ label, units)
+            _place(child, base ^ label, units, bases)

@@ -311,7 +311,9 @@ class Tokenizer(tf.Module):
         key = (name, *options.items())
         if key not in self._functions.value:
             method = functools.partial(getattr(self, name), **options)
-            self._functions.value[key] = tf.function(method, reduce_retracing=True)
+            self._functions.value[key] = tf.function(
+                method, reduce_retracing=True, autograph=False
+            )
         return self._functions.value[key]
 
 
