@@ -12,6 +12,7 @@ import resource
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -254,6 +255,7 @@ def serve(connection, contender, environment, log):
     Args:
         log: File for what is written to standard output and error, by C++ too.
     """
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     os.environ.update(environment)
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
@@ -275,6 +277,15 @@ def serve(connection, contender, environment, log):
         pass
     except BaseException:
         connection.send(("failed", traceback.format_exc()))
+
+
+def leave_with_parent():
+    """Ends this process when the one that started it has ended, in whatever way.
+
+    A worker that is in the midst of a turn would go on computing for nobody.
+    """
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def best_of(variants, *, probe=5, warmup=2):

@@ -1,7 +1,10 @@
 """Taking turns: who runs when, what is counted, and what happens when one fails."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +127,31 @@ def test_a_failure_is_told_with_its_cause(when, message):
     broken = Contender("broken", start_failing, {"when": when})
     with pytest.raises(BenchmarkError, match=message):
         measure([broken], rounds=1, steps=1, warmup=0)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    log = tmp_path / "log"
+    code = (
+        "from tests.tools.test_benchmark_turns import sleepers\n"
+        "from tools.benchmark_turns import measure\n"
+        f"measure(sleepers({str(log)!r})[:1], rounds=1, steps=9000, warmup=0)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        wait_until(lambda: log.exists() and log.read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    worker = next(steps_in(log))[0]
+    wait_until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_ratios_are_of_neighbouring_turns():
