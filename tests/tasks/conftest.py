@@ -39,7 +39,7 @@ def config(tokenizer):
         model_type="bert",
         vocab_size=tokenizer.vocab_size,
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=24,
         max_position_embeddings=48,

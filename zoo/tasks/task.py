@@ -20,6 +20,7 @@ from zoo.training.optimizers import AdamW
 from zoo.training.schedules import WarmupLinearDecay
 
 BATCH_SIZE = 32
+ANY_IDS = tf.TensorSpec([None, None], tf.int32)
 LARGEST_TOKENIZER_FILE = 1 << 28
 # Begins the messages of checks that run inside tf.data, so that they are recognised.
 COMPLAINT = "zoo says:"
@@ -391,10 +392,30 @@ class Task(TransformerModel):
                 dataset = dataset.map(lambda element, row: (element[0], row))
                 data = forms.Stream(dataset, True, False, labelled=False)
             return self._in_order(**self._data(data, batch_size, steps), **options)
+        few = found.size <= (batch_size or BATCH_SIZE)
+        if found.textual and few and callbacks is None:
+            return self._predict_batch(found.inputs)
         if found.textual:
             rows = np.arange(found.size)
             found = forms.Memory(found.inputs, True, labels=rows)
         return self._in_order(**self._data(found, batch_size, steps), **options)
+
+    def _predict_batch(self, columns):
+        """One batch, without the second that a tf.data pipeline takes to start."""
+        batching = self._batching(None)
+        inputs = batches.pad(batching.encode(columns), batching.fill, batching.lengths)
+        self._trace_predict(({name: ANY_IDS for name in inputs},))
+        return self.predict_on_batch(inputs)
+
+    def _trace_predict(self, spec):
+        """Traces `predict`'s step for batches of any size and length.
+
+        Keras hands it batches themselves; without this the first two lengths would
+        each be traced before the shape is relaxed.
+        """
+        self.make_predict_function()
+        if not self.run_eagerly:
+            self.predict_function.get_concrete_function([spec])
 
     def predict_step(self, data):
         x, row, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -403,11 +424,8 @@ class Task(TransformerModel):
 
     def _in_order(self, x, **options):
         with _clear_errors():
-            if isinstance(x, tf.data.Dataset) and not self.run_eagerly:
-                # Keras hands over batch by batch; without this the first two lengths
-                # would each be traced before the shape is relaxed.
-                self.make_predict_function()
-                self.predict_function.get_concrete_function([x.element_spec])
+            if isinstance(x, tf.data.Dataset):
+                self._trace_predict(x.element_spec)
             found = super().predict(x, **options)
         if not isinstance(found, tuple):
             return found
