@@ -18,6 +18,9 @@ class Pipeline(tf.Module):
         normalize: Texts `[N]` to texts `[N]`, or None.
         exact: `(normalize, words)` that do the same with offsets, where those above
             have none.
+
+    Attributes:
+        normalized: Id -> text of the added tokens that are sought in normalised text.
     """
 
     def __init__(self, model, words, added=(), normalize=None, exact=None):
@@ -28,7 +31,9 @@ class Pipeline(tf.Module):
         self._normalize = normalize
         self._raw = AddedTokenSplitter([t for t in added if not t.normalized])
         late = [t for t in added if t.normalized]
-        self._late = AddedTokenSplitter(_normalized(late, normalize)) if late else None
+        late = _normalized(late, normalize)
+        self._late = AddedTokenSplitter(late) if late else None
+        self.normalized = {token.id: token.content for token in late}
 
     def __call__(self, texts):
         """Strings `[B]`, of any bytes, to `Pieces`."""
@@ -104,7 +109,7 @@ def _starts(segments):
 
 def _normalized(tokens, normalize):
     """Tokens whose contents stand as the normaliser leaves them."""
-    if normalize is None:
+    if normalize is None or not tokens:
         return tokens
     from dataclasses import replace
 

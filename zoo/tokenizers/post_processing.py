@@ -222,7 +222,7 @@ def trimmed(pieces, counts, *, lenient):
     Args:
         pieces: `Pieces` with offsets.
         counts: As `blanks` gives them.
-        lenient: Whether the space that was put before the text is not counted.
+        lenient: Whether a single space before the text stays: it may have been added.
 
     Returns:
         `Pieces`.
@@ -231,7 +231,7 @@ def trimmed(pieces, counts, *, lenient):
     lead, trail = tf.unstack(tf.gather(counts, pieces.ids.values), axis=1)
     if lenient:
         is_first = (start == 0) | rows.firsts(pieces.ids.row_splits)
-        lead = tf.where(is_first, tf.maximum(lead - 1, 0), lead)
+        lead = tf.where(is_first & (lead == 1), 0, lead)
     start = tf.minimum(start + lead, end)
     cut = (trail > 0) & (end >= trail)
     end = tf.where(cut, tf.maximum(end - trail, start), end)

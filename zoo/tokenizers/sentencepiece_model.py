@@ -4,6 +4,7 @@ The format is sentencepiece_model.proto of github.com/google/sentencepiece; only
 fields that decide about ids are known here.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass
 
@@ -62,7 +63,10 @@ def processor(model):
     import tensorflow_text as tf_text
 
     try:
-        return tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32)
+        # In a SavedModel the op's name is the resource's: two models of one name would
+        # be one, and every tokenizer would use the first.
+        name = f"sentencepiece_{hashlib.sha256(model).hexdigest()[:24]}"
+        return tf_text.SentencepieceTokenizer(model, tf.int32, name=name)
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise TokenizerError(
             f"SentencePiece does not accept the model: {error}"

@@ -48,7 +48,10 @@ class Tokenizer(tf.Module):
         self._describe(spec, vocabulary)
         post = templates.read(spec.post_processor, self.vocab_size)
         special = [self.token_to_id(token) for token in self.special_tokens]
-        decoder = Decoder(spec.decoder, self._tokens.value, special)
+        shown = list(self._tokens.value)
+        for i, content in pipeline.normalized.items():
+            shown[i] = content
+        decoder = Decoder(spec.decoder, shown, special)
         self._post, self._decoder = _Untracked(post), _Untracked(decoder)
         self._functions = _Untracked({})
         self._uses_types = self._has_types(spec, post.template)
