@@ -31,7 +31,7 @@ class Dropout(keras.layers.Layer):
     def call(self, x, training=False):
         if not training or self.generator is None:
             return x
-        dropped = round(self.rate * 65_536)
+        dropped = min(round(self.rate * 65_536), 65_535)
         bits = random_bits(tf.shape(x), tf.cast(self.generator.next(), tf.int32))
         kept = tf.cast(bits >= np.uint16(dropped), x.dtype)
         return x * (kept * tf.cast(65_536 / (65_536 - dropped), x.dtype))
