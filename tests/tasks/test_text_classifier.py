@@ -90,7 +90,6 @@ def test_pairs_in_any_form_give_equal_predictions(classifier):
         list(zip(firsts, seconds, strict=True)),
         [list(pair) for pair in zip(firsts, seconds, strict=True)],
         {"text": firsts, "pair": seconds},
-        dataset({"text": firsts, "pair": seconds}),
         dataset((tf.constant(firsts), tf.constant(seconds)), [0, 1, 0, 1]),
     ):
         found = classifier.predict(given, verbose=0)
@@ -223,28 +222,20 @@ def test_datasets_validation_weights_and_tensorboard(fresh_classifier, tmp_path)
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 
-def test_validation_split_takes_the_last_examples(classifier, config, tokenizer):
-    still = TextClassifier(config, tokenizer=tokenizer)
-    still.set_weights(classifier.get_weights())
-    still.compile(learning_rate=0.0)
-    history = still.fit(
-        TEXTS, LABELS, validation_split=0.3, batch_size=4, verbose=0
-    ).history
-    loss, _ = still.evaluate(TEXTS[7:], LABELS[7:], verbose=0)
-    assert history["val_loss"] == pytest.approx([loss], rel=1e-5)
-
-
-def test_pre_tokenised_examples_train_alike(steady_classifier):
+def test_token_ids_and_texts_train_alike_and_validate_on_the_last(steady_classifier):
     model = steady_classifier
     start = model.get_weights()
     arrays = {name: x.numpy() for name, x in model.tokenizer(TEXTS).items()}
-    losses = []
+    options = {"batch_size": 10, "epochs": 3, "validation_split": 0.3, "verbose": 0}
+    found = []
     for given in (arrays, TEXTS):
         model.set_weights(start)
         model.compile(learning_rate=1e-2)
-        history = model.fit(given, LABELS, batch_size=10, epochs=4, verbose=0)
-        losses.append(history.history["loss"])
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+        found.append(model.fit(given, LABELS, **options).history)
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-4)
+    loss, _ = model.evaluate(TEXTS[7:], LABELS[7:], verbose=0)
+    assert found[1]["val_loss"][-1] == pytest.approx(loss, rel=1e-5)
 
 
 # --- Saving -------------------------------------------------------------------------
