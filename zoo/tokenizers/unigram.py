@@ -4,16 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import TokenizerError
-from zoo.tokenizers import fields
+from zoo.tokenizers import fields, rows
 from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers.formats import LARGEST_VOCABULARY
 from zoo.tokenizers.sentencepiece_bpe import BYTE_TOKENS
+from zoo.tokenizers.viterbi import Viterbi
 
 WHERE = "tokenizer.json: model"
-
-# SentencePiece adds scores up in float32, `tokenizers` in float64. On this grid float32
-# sums are exact below 1,024, and of two spellings with one score both take the same.
-GRID = 2.0**-14
 
 
 class Unigram(tf.Module):
@@ -27,9 +24,10 @@ class Unigram(tf.Module):
 
     def __init__(self, pieces, *, unknown, byte_fallback=False):
         super().__init__(name="unigram")
-        rows = [_piece(i, *piece) for i, piece in enumerate(pieces)]
-        rows[unknown] = spm.Piece(rows[unknown].text, kind=spm.UNKNOWN)
+        table = [_piece(i, *piece) for i, piece in enumerate(pieces)]
+        table[unknown] = spm.Piece(table[unknown].text, kind=spm.UNKNOWN)
         self._back = None
+        self._viterbi = None if byte_fallback else Viterbi(pieces, unknown)
         if byte_fallback:
             places = {text: i for i, (text, _) in enumerate(pieces)}
             missing = [t for t in BYTE_TOKENS if t not in places]
@@ -38,26 +36,56 @@ class Unigram(tf.Module):
                     f"{WHERE}: byte_fallback needs the piece {missing[0]!r}."
                 )
             # A piece is found in text or stands for a byte; these here are both.
-            self._back = np.arange(len(rows) + 256, dtype=np.int32)
-            self._back[len(rows) :] = [places[t] for t in BYTE_TOKENS]
-            rows += [spm.Piece(t, kind=spm.BYTE) for t in BYTE_TOKENS]
+            self._back = np.arange(len(table) + 256, dtype=np.int32)
+            self._back[len(table) :] = [places[t] for t in BYTE_TOKENS]
+            table += [spm.Piece(t, kind=spm.BYTE) for t in BYTE_TOKENS]
         self._processor = spm.processor(
-            spm.written(rows, model_type=spm.UNIGRAM, byte_fallback=byte_fallback)
+            spm.written(table, model_type=spm.UNIGRAM, byte_fallback=byte_fallback)
         )
 
     def __call__(self, words):
         """Words `[N]`, UTF-8, to ids: ragged int32 `[N, (pieces)]`."""
         ids = self._processor.tokenize(words)
-        if self._back is None:
-            return ids
-        return ids.with_values(tf.gather(self._back, ids.values))
+        if self._back is not None:
+            return ids.with_values(tf.gather(self._back, ids.values))
+        needed = self._viterbi.is_needed(ids)
+
+        def exactly():
+            exact, _ = self._viterbi(tf.boolean_mask(words, needed))
+            both = tf.gather(tf.concat([ids, exact], axis=0), _merged(needed))
+            return both.values, both.row_splits
+
+        values, splits = tf.cond(
+            tf.reduce_any(needed), exactly, lambda: (ids.values, ids.row_splits)
+        )
+        return rows.ragged(values, splits)
 
     def spans(self, words):
         """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
         ids, spans = spm.spans(self._processor, words)
         if self._back is not None:
-            ids = ids.with_values(tf.gather(self._back, ids.values))
-        return ids, spans
+            return ids.with_values(tf.gather(self._back, ids.values)), spans
+        needed = self._viterbi.is_needed(ids)
+
+        def exactly():
+            exact, where = self._viterbi(tf.boolean_mask(words, needed))
+            order = _merged(needed)
+            both = tf.gather(tf.concat([ids, exact], axis=0), order)
+            beside = [ids.with_values(spans), exact.with_values(where)]
+            beside = tf.gather(tf.concat(beside, axis=0), order)
+            return both.values, both.row_splits, beside.values
+
+        values, splits, spans = tf.cond(
+            tf.reduce_any(needed), exactly, lambda: (ids.values, ids.row_splits, spans)
+        )
+        return rows.ragged(values, splits), spans
+
+
+def _merged(needed):
+    """Rows of two tables, one behind the other: the second where `needed` `[N]`."""
+    rank = tf.cumsum(tf.cast(needed, tf.int32), exclusive=True)
+    size = tf.size(needed)
+    return tf.where(needed, size + rank, tf.range(size))
 
 
 def read(vocab):
@@ -89,4 +117,4 @@ def _piece(i, text, score):
     """A piece; one without text, or with NUL, is never found in text."""
     if not text or "\0" in text:
         return spm.Piece(f"<id {i}>", kind=spm.CONTROL)
-    return spm.Piece(text, round(score / GRID) * GRID)
+    return spm.Piece(text, score)
