@@ -12,7 +12,7 @@ CLOSE = {"rtol": 2e-4, "atol": 2e-5}
 
 
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
