@@ -8,6 +8,7 @@ from zoo.tokenizers import merges as merging
 from zoo.tokenizers import rows, splitting, unicode
 from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers.byte_alphabet import BYTE_OF, CHARACTER_OF
+from zoo.tokenizers.whole_words import WholeWords
 
 
 class ByteLevelBpe(tf.Module):
@@ -47,21 +48,18 @@ class ByteLevelBpe(tf.Module):
         self._sizes = np.zeros(max(vocabulary.values()) + 1, np.int32)
         for i, text in texts.items():
             self._sizes[i] = len(text or b"")
-        unreached = [i for i, t in texts.items() if t and len(t) > 1 and i not in ranks]
-        self._table = _table(unreached, texts) if whole_words and unreached else None
+        whole = texts if whole_words else ranks
+        self._whole = WholeWords({texts[i]: i for i in whole if texts[i]})
 
     def __call__(self, words):
         """Words `[N]`, of any bytes, to ids: ragged int32 `[N, (pieces)]`."""
+        return self._whole(words, self._merged)
+
+    def _merged(self, words):
         text = tf.strings.unicode_transcode(words, "ISO-8859-1", "UTF-8")
         if self._absent is not None:
             text = splitting.replace(text, self._absent, b"")
-        if self._table is None:
-            return self._processor.tokenize(text)
-        whole = self._table.lookup(words)
-        ids = self._processor.tokenize(tf.where(whole < 0, text, ""))
-        extra = tf.RaggedTensor.from_tensor(whole[:, None])
-        extra = tf.ragged.boolean_mask(extra, extra >= 0)
-        return tf.concat([ids, extra], axis=1)
+        return self._processor.tokenize(text)
 
     def spans(self, words):
         """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
@@ -92,10 +90,3 @@ def _pieces(size, symbols, texts, ranks):
     for i, rank in ranks.items():
         pieces[i] = spm.Piece(texts[i].decode("latin-1"), -float(rank))
     return [*pieces, spm.Piece("<unknown>", kind=spm.UNKNOWN)]
-
-
-def _table(ids, texts):
-    keys = np.array([texts[i] for i in ids], object)
-    values = np.array(ids, np.int32)
-    initial = tf.lookup.KeyValueTensorInitializer(keys, values, tf.string, tf.int32)
-    return tf.lookup.StaticHashTable(initial, -1)

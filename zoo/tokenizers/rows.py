@@ -37,6 +37,13 @@ def joined(outer_splits, rows):
     return ragged(rows.values, tf.gather(rows.row_splits, outer_splits))
 
 
+def partitioned(mask):
+    """Where each row went when those of `mask` `[N]` were put behind the others."""
+    ones = tf.cast(mask, tf.int32)
+    behind = tf.size(ones) - tf.reduce_sum(ones) + tf.cumsum(ones) - 1
+    return tf.where(mask, behind, tf.cumsum(1 - ones) - 1)
+
+
 def firsts(splits):
     """True for each value that is the first of its row, `[total]`."""
     total = splits[-1]

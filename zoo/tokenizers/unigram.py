@@ -9,6 +9,7 @@ from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers.formats import LARGEST_VOCABULARY
 from zoo.tokenizers.sentencepiece_bpe import BYTE_TOKENS
 from zoo.tokenizers.viterbi import Viterbi
+from zoo.tokenizers.whole_words import WholeWords
 
 WHERE = "tokenizer.json: model"
 
@@ -43,8 +44,24 @@ class Unigram(tf.Module):
             spm.written(table, model_type=spm.UNIGRAM, byte_fallback=byte_fallback)
         )
 
+        self._whole = WholeWords(self._alone([text for text, _ in pieces]))
+
+    def _alone(self, texts):
+        """Text -> id of the pieces that are the best spelling of their own text."""
+        ids = self._search(tf.constant(texts))
+        lengths, first = ids.row_lengths().numpy(), ids.row_starts().numpy()
+        values = ids.values.numpy()
+        return {
+            text: i
+            for i, text in enumerate(texts)
+            if lengths[i] == 1 and values[first[i]] == i
+        }
+
     def __call__(self, words):
         """Words `[N]`, UTF-8, to ids: ragged int32 `[N, (pieces)]`."""
+        return self._whole(words, self._search)
+
+    def _search(self, words):
         ids = self._processor.tokenize(words)
         if self._back is not None:
             return ids.with_values(tf.gather(self._back, ids.values))
