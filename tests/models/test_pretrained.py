@@ -228,3 +228,20 @@ def contents(directory):
         for path in pathlib.Path(directory).rglob("*")
         if path.is_file()
     }
+
+
+def test_load_checkpoint_refuses_weights_that_would_compute_another_thing(saved):
+    directory, model = saved
+    heads = model.config.num_attention_heads
+    other = type(model)(
+        model.config.replace(
+            num_attention_heads=2 * heads,
+            num_key_value_heads=2 * model.config.num_key_value_heads,
+            head_dim=model.config.head_dim // 2,
+        )
+    )
+    before = [weight.numpy() for weight in other.weights]
+    with pytest.raises(CheckpointError, match="num_attention_heads is"):
+        other.load_checkpoint(directory)
+    for weight, value in zip(other.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)

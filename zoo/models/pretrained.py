@@ -23,6 +23,12 @@ logger = logging.getLogger("zoo")
 
 # Bytes; a classifier of all ImageNet's 21,841 labels has 1.3 million.
 LARGEST_CONFIG = 2 << 20
+# Fields that say nothing about what weights compute, or that the class or the tensors
+# of a checkpoint decide.
+SETTLED_ELSEWHERE = frozenset(
+    "model_type pooler tie_word_embeddings classifier_dropout initializer_range "
+    "id2label problem_type".split()
+)
 
 
 class Pretrained(keras.Model):
@@ -61,14 +67,7 @@ class Pretrained(keras.Model):
                 does not hold exactly what its config.json says. Nothing is loaded then.
         """
         directory = find_directory(source, revision=revision)
-        given = read_json(
-            file_in(directory, "config.json"),
-            limit=LARGEST_CONFIG,
-            memory=48 << 20,
-        )
-        family = families.family_named(given.get("model_type"))
-        cls._check_assembly(family, directory)
-        original = family.translation.read(given)
+        family, original = cls._read_config(directory)
         config = cls.adapt_config(original, **options)
         with Checkpoint(directory) as checkpoint:
             if family.settle is not None:
@@ -111,7 +110,9 @@ class Pretrained(keras.Model):
         Raises:
             CheckpointError: as `from_pretrained`; the weights are then as they were.
         """
-        with Checkpoint(find_directory(source, revision=revision)) as checkpoint:
+        directory = find_directory(source, revision=revision)
+        self._check_same(self._read_config(directory)[1], directory)
+        with Checkpoint(directory) as checkpoint:
             steps = self.plan_weights(checkpoint)
             for _ in steps.arrays():  # all is read and checked before all is assigned
                 pass
@@ -224,6 +225,33 @@ class Pretrained(keras.Model):
                 )
             found[path.removeprefix(f"{self.body}.") if self.body else path] = weight
         return found
+
+    @classmethod
+    def _read_config(cls, directory):
+        """The family of a directory and the configuration that its config.json says."""
+        given = read_json(
+            file_in(directory, "config.json"),
+            limit=LARGEST_CONFIG,
+            memory=48 << 20,
+        )
+        family = families.family_named(given.get("model_type"))
+        cls._check_assembly(family, directory)
+        return family, family.translation.read(given)
+
+    def _check_same(self, config, directory):
+        """Refuses a configuration that makes another thing of the same weights."""
+        differing = [
+            f"{name} is {value!r} there and {getattr(self.config, name)!r} here"
+            for name, value in vars(config).items()
+            if name not in SETTLED_ELSEWHERE
+            and not name.endswith(("_token_id", "dropout_prob"))
+            and value != getattr(self.config, name)
+        ]
+        if differing:
+            raise CheckpointError(
+                f"{directory}: config.json describes another model than this one: "
+                f"{'; '.join(differing[:4])}. Use from_pretrained."
+            )
 
     @classmethod
     def _check_assembly(cls, family, directory):
