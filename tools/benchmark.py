@@ -6,8 +6,8 @@ A further benchmark is a module with its contenders, a function here that measur
 and a row in `COMMANDS`.
 """
 
-import importlib.util
 import os
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools import benchmark_encoder, benchmark_load
+from tools import benchmark_encoder, benchmark_load, benchmark_tokenize
 from tools.benchmark_report import Report, usable_cores
-from tools.benchmark_turns import BenchmarkError, measure
+from tools.benchmark_turns import BenchmarkError, Result, Turn, measure
 
 ONLY = "Measure only these contenders (repeatable)."
 Rounds = Annotated[int, typer.Option(min=1, help="Turns of each contender.")]
@@ -145,11 +145,53 @@ def load(
     )
 
 
-COMMANDS: dict[str, Callable] = {"train": train, "forward": forward, "load": load}
-if importlib.util.find_spec("tools.benchmark_tokenize") is not None:
-    from tools.benchmark_tokenize import tokenize
+def tokenize(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
+    megabytes: Annotated[int, typer.Option(min=1, help="Size of each text.")] = 4,
+    threads: Threads = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where the samples are kept. Default: $ZOO_CACHE."),
+    ] = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Text to ids in tf.data, beside `tokenizers` (Rust)."""
+    threads = threads or usable_cores()
+    found = benchmark_tokenize.run(
+        rounds=rounds, megabytes=megabytes, threads=threads, cache=cache
+    )
+    title = f"Text to ids in tf.data, beside tokenizers ({megabytes} MB of each text)"
+    groups = {f"{t['kind']}, {t['text']}": told(t) for t in found["timings"]}
+    notes = [
+        "Both run in one process, in turns, on the same lines; the ids are compared "
+        "before anything is timed.",
+        f"Threads: {threads} each.",
+    ]
+    finish(
+        Report("tokenize", title, {"rounds": rounds}, groups, notes), output, markdown
+    )
 
-    COMMANDS["tokenize"] = tokenize
+
+def told(timing):
+    """One row of `benchmark_tokenize.run` as a `Result` of each contender."""
+    results = []
+    for name in ("zoo", "tokenizers"):
+        turns = [Turn([seconds], 0) for seconds in timing[name]]
+        speed = timing["megabytes"] / statistics.median(timing[name])
+        results.append(Result(name, turns, {"variant": f"{speed:.1f} MB/s"}))
+    if timing["different"]:
+        differ = f"; {timing['different']} of {timing['lines']} lines differ"
+        results[0].about["variant"] += differ
+    return results
+
+
+COMMANDS: dict[str, Callable] = {
+    "train": train,
+    "forward": forward,
+    "load": load,
+    "tokenize": tokenize,
+}
 
 
 def in_turns(contenders, label, options, **others):

@@ -134,8 +134,12 @@ class Report:
         table = Table(title=self.title, title_justify="left")
         for name in self.columns:
             number = name in ("median", "fastest") or name.startswith(("time", "peak"))
-            justify = "right" if number else "left"
-            table.add_column(name, justify=justify, no_wrap=number, overflow="fold")
+            table.add_column(
+                name,
+                justify="right" if number else "left",
+                no_wrap=number,
+                overflow="fold",
+            )
         for rows in self.rows():
             for row in rows:
                 table.add_row(*row)
