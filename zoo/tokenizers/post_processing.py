@@ -67,6 +67,22 @@ class Pieces:
     def lengths(self):
         return tf.cast(self.ids.row_lengths(), tf.int32)
 
+    def halves(self):
+        """The first and the second half of an even number of texts."""
+        splits = self.ids.row_splits
+        middle = tf.size(splits) // 2
+        place = splits[middle]
+        ids = (self.ids.values[:place], self.ids.values[place:])
+        splits = (splits[: middle + 1], splits[middle:] - place)
+        offsets = (None, None)
+        if self.offsets is not None:
+            offsets = (self.offsets[:place], self.offsets[place:])
+        one, two = (
+            Pieces(rows.ragged(*parts), beside)
+            for *parts, beside in zip(ids, splits, offsets, strict=True)
+        )
+        return one, two
+
     def cut(self, lengths, side):
         """The first ("right" is cut) or last `lengths` [B] pieces of each text."""
         had = self.lengths()

@@ -142,7 +142,10 @@ class Tokenizer(tf.Module):
         template = self._post.value.template
         parts = template.parts(pair=pair is not None, special=special)
         run = self._with_offsets if offsets else self._pipeline
-        first, second = run(texts), None if pair is None else run(pair)
+        if pair is None:
+            first, second = run(texts), None
+        else:  # together, so that the graph has everything once
+            first, second = run(tf.concat([texts, pair], 0)).halves()
         if truncation is not None and max_length is not None:
             room = max_length - sum(len(part.ids) for part in parts)
             if room < 0:
