@@ -1,10 +1,11 @@
 """Reads the weights of an HF directory: one safetensors file, or shards with an index.
 
 Opening reads and checks headers only. Data is then read tensor by tensor, straight into
-the memory where it is to stay.
+the memory where it is to stay. `TensorReader` is the part that other formats share.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -29,49 +30,19 @@ MAX_HEADERS_BYTES = 12 << 20
 CHUNK_BYTES = 1 << 20
 
 
-class Checkpoint:
-    """The tensors of an HF directory.
-
-    `model.safetensors` is read where it exists, as `transformers` does; otherwise
-    `model.safetensors.index.json` and the shards that it names. Shard names are plain
-    basenames of regular files in the directory; links are followed only as
-    `zoo.files.file_in` says, which the hub's cache needs. Pickles and HDF5 files are
-    never opened. Not for use from several threads at once.
+class TensorReader:
+    """Reads tensors whose places in open files are known. Not for several threads.
 
     Attributes:
-        directory: Path of the directory.
-        name: File that error messages blame: the single file, or the index.
+        name: File that error messages blame.
         tensors: Mapping of tensor name to `TensorInfo`, in the order of the files.
-        metadata: Dict of the (first) file's metadata, str to str.
-
-    Raises:
-        CheckpointError: if a file is missing or breaks the format, or if the index and
-            the shards do not name exactly the same tensors.
     """
 
-    def __init__(self, directory):
-        self.directory = Path(directory)
+    name: str
+
+    def __init__(self):
         self._files: dict = {}
-        self.tensors: MappingProxyType = MappingProxyType({})
-        self.metadata: dict = {}
-        if not self.directory.is_dir():
-            raise CheckpointError(
-                f"{directory}: there is no such directory. Pass the one that holds "
-                "the *.safetensors files."
-            )
-        try:
-            names = _list_directory(self.directory)
-            if SINGLE in names:
-                self.name = SINGLE
-                self._open_single()
-            elif INDEX in names:
-                self.name = INDEX
-                self._open_shards()
-            else:
-                raise CheckpointError(_nothing_to_read(self.directory, names))
-        except BaseException:
-            self.close()
-            raise
+        self.tensors: Mapping = MappingProxyType({})
 
     def __enter__(self):
         return self
@@ -80,7 +51,7 @@ class Checkpoint:
         self.close()
 
     def __repr__(self):
-        return f"<Checkpoint {self.directory} of {len(self.tensors)} tensors>"
+        return f"<{type(self).__name__} {self.name} of {len(self.tensors)} tensors>"
 
     def close(self):
         """Closes the files. Arrays that were read stay valid."""
@@ -157,47 +128,14 @@ class Checkpoint:
                 f"{self.name}: there is no tensor {name!r}."
             ) from None
 
-    def _open_single(self):
-        tensors, self.metadata = self._open(SINGLE, file_in(self.directory, SINGLE))
-        self.tensors = MappingProxyType(tensors)
-
-    def _open_shards(self):
-        shards = _read_index(self.directory)
-        # All names before any file: one that leads astray discredits the others.
-        paths = {shard: file_in(self.directory, shard) for shard in sorted(shards)}
-        tensors: dict = {}
-        headers = 0
-        for shard, path in paths.items():
-            found, metadata = self._open(shard, path)
-            headers += self._files[shard].tell()
-            if headers > MAX_HEADERS_BYTES:
-                raise CheckpointError(
-                    f"{self.directory}: the headers of the shards have more than "
-                    f"{MAX_HEADERS_BYTES:,} bytes together. Fetch them again from a "
-                    "source that you trust."
-                )
-            self.metadata = self.metadata or metadata
-            for name in sorted(found.keys() ^ shards[shard])[:1]:
-                what = (
-                    f"is in {shard}, where {INDEX} does not put it"
-                    if name in found
-                    else f"is not in {shard}, where {INDEX} puts it"
-                )
-                raise CheckpointError(
-                    f"{self.directory}: tensor {shorten(name)} {what}. Fetch the "
-                    "shards and the index again, from one revision."
-                )
-            tensors.update(found)
-        self.tensors = MappingProxyType(tensors)
-
-    def _open(self, name, path):
+    def _open_file(self, name, path):
         try:
-            self._files[name] = file = path.open("rb", buffering=0)
+            self._files[name] = path.open("rb", buffering=0)
         except OSError as problem:
             raise CheckpointError(
                 f"{path}: the file cannot be opened ({problem.strerror})."
             ) from problem
-        return read_header(file, name)
+        return self._files[name]
 
     def _fill(self, info, out, start, buffer):
         """Reads the elements from `start` on into `out`, one chunk after another."""
@@ -233,13 +171,7 @@ class Checkpoint:
             info, info.start + position * info.dtype.itemsize, flat.view(np.uint8)
         )
         if info.dtype in FLOATS:
-            if not is_finite(flat):
-                bad = int(np.flatnonzero(~np.isfinite(flat))[0])
-                raise CheckpointError(
-                    f"{info.file}: tensor {info.name!r} holds {flat[bad]} at element "
-                    f"{position + bad:,} of shape {list(info.shape)}. Training that "
-                    "wrote it had diverged: take an earlier checkpoint."
-                )
+            check_finite(info, flat, position)
         elif info.dtype == np.bool_ and flat.view(np.uint8).max() > 1:
             raise CheckpointError(
                 f"{info.file}: tensor {info.name!r} holds bytes other than 0 and 1, "
@@ -250,7 +182,7 @@ class Checkpoint:
         file = self._files[info.file]
         if file.closed:
             raise CheckpointError(
-                f"{self.directory}: the checkpoint was closed. Read inside the `with` "
+                f"{self.name}: the checkpoint was closed. Read inside the `with` "
                 "block that opened it."
             )
         try:
@@ -270,6 +202,86 @@ class Checkpoint:
             ) from problem
 
 
+class Checkpoint(TensorReader):
+    """The tensors of an HF directory.
+
+    `model.safetensors` is read where it exists, as `transformers` does; otherwise
+    `model.safetensors.index.json` and the shards that it names. Shard names are plain
+    basenames of regular files in the directory; links are followed only as
+    `zoo.files.file_in` says, which the hub's cache needs. Pickles and HDF5 files are
+    never opened. Not for use from several threads at once.
+
+    Attributes:
+        directory: Path of the directory.
+        name: File that error messages blame: the single file, or the index.
+        tensors: Mapping of tensor name to `TensorInfo`, in the order of the files.
+        metadata: Dict of the (first) file's metadata, str to str.
+
+    Raises:
+        CheckpointError: if a file is missing or breaks the format, or if the index and
+            the shards do not name exactly the same tensors.
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = Path(directory)
+        self.metadata: dict = {}
+        if not self.directory.is_dir():
+            raise CheckpointError(
+                f"{directory}: there is no such directory. Pass the one that holds "
+                "the *.safetensors files."
+            )
+        try:
+            names = _list_directory(self.directory)
+            if SINGLE in names:
+                self.name = SINGLE
+                self._open_single()
+            elif INDEX in names:
+                self.name = INDEX
+                self._open_shards()
+            else:
+                raise CheckpointError(_nothing_to_read(self.directory, names))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_single(self):
+        tensors, self.metadata = self._open(SINGLE, file_in(self.directory, SINGLE))
+        self.tensors = MappingProxyType(tensors)
+
+    def _open_shards(self):
+        shards = _read_index(self.directory)
+        # All names before any file: one that leads astray discredits the others.
+        paths = {shard: file_in(self.directory, shard) for shard in sorted(shards)}
+        tensors: dict = {}
+        headers = 0
+        for shard, path in paths.items():
+            found, metadata = self._open(shard, path)
+            headers += self._files[shard].tell()
+            if headers > MAX_HEADERS_BYTES:
+                raise CheckpointError(
+                    f"{self.directory}: the headers of the shards have more than "
+                    f"{MAX_HEADERS_BYTES:,} bytes together. Fetch them again from a "
+                    "source that you trust."
+                )
+            self.metadata = self.metadata or metadata
+            for name in sorted(found.keys() ^ shards[shard])[:1]:
+                what = (
+                    f"is in {shard}, where {INDEX} does not put it"
+                    if name in found
+                    else f"is not in {shard}, where {INDEX} puts it"
+                )
+                raise CheckpointError(
+                    f"{self.directory}: tensor {shorten(name)} {what}. Fetch the "
+                    "shards and the index again, from one revision."
+                )
+            tensors.update(found)
+        self.tensors = MappingProxyType(tensors)
+
+    def _open(self, name, path):
+        return read_header(self._open_file(name, path), name)
+
+
 def check_conversion(info, dtype):
     """Refuses to read a tensor as a type that means something else.
 
@@ -281,6 +293,17 @@ def check_conversion(info, dtype):
         raise CheckpointError(
             f"{info.file}: tensor {info.name!r} holds {info.dtype}; {dtype} is needed "
             "here. Is this a quantised checkpoint? Use the original one."
+        )
+
+
+def check_finite(info, values, position):
+    """Refuses NaN and infinity among the values `[N]` of a tensor from `position` on."""
+    if not is_finite(values):
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise CheckpointError(
+            f"{info.file}: tensor {info.name!r} holds {values[bad]} at element "
+            f"{position + bad:,} of shape {list(info.shape)}. Training that "
+            "wrote it had diverged: take an earlier checkpoint."
         )
 
 
