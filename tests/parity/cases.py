@@ -203,6 +203,7 @@ CASES = {
             "layer_types": ["sliding_attention", "full_attention"],
         },
         "window not used": {**LLAMA, "sliding_window": 3, "max_window_layers": 0},
+        "head wider than hidden / heads": {**LLAMA, "head_dim": 10},
         "multi-query, linear": {
             **LLAMA,
             "num_key_value_heads": 1,
@@ -276,4 +277,5 @@ HEADS = {
         "masked_lm",
         {**BERT, "num_attention_heads": 2, "layer_norm_eps": 0.03},
     ),
+    "masked LM, untied": ("bert", "masked_lm", {**BERT, "tie_word_embeddings": False}),
 }

@@ -27,6 +27,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,21 @@ class Padded(Transform):
         return [[weight[: self.rows(config)]]]
 
 
+@dataclass(frozen=True)
+class Repeated(Transform):
+    """One weight that several tensors hold. Where they differ, the last one counts.
+
+    Attributes:
+        copies: Number of the tensors.
+    """
+
+    copies: int = 2
+
+    def views(self, weights, config):
+        (weight,) = weights
+        return [[weight]] * self.copies
+
+
 SAME = Transform()
 TRANSPOSED = Transposed()
 JOINED = Joined()
@@ -141,11 +157,14 @@ class Row:
             "blocks.{i}.attention.qkv.kernel", or a tuple of paths.
         tensors: Name in the checkpoint, or a tuple of names.
         transform: How the ones lie in the others.
+        written: Function of the configuration that says how many of the tensors are
+            written, where the others are copies; None: all.
     """
 
     weights: Any
     tensors: Any
     transform: Transform = SAME
+    written: Callable[[Any], int] | None = None
 
     def __post_init__(self):
         for key in ("weights", "tensors"):
@@ -364,7 +383,9 @@ def tensors_to_write(table, weights, *, heads=(), config=None, prefix=True):
     for row, paths, names in (group for groups in bound.values() for group in groups):
         values = [weights[path] for path in paths]
         shapes = row.transform.shapes([tuple(v.shape) for v in values], config)
-        for at, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        count = row.written(config) if row.written else len(names)
+        found = islice(zip(names, shapes, strict=True), count)
+        for at, (name, shape) in enumerate(found):
             if not prefix:
                 name = name.removeprefix(table.prefix)
             tensors[name] = LazyTensor(

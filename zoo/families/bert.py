@@ -1,6 +1,6 @@
 """BERT (Devlin et al. 2018, arXiv:1810.04805), as HF's `bert` checkpoints have it."""
 
-from zoo.checkpoints import Row, Stacked, WeightTable
+from zoo.checkpoints import Repeated, Row, Stacked, WeightTable
 from zoo.families.family import Family
 from zoo.families.translation import Key, Only, Translation
 
@@ -88,7 +88,14 @@ TABLE = WeightTable(
             *linear("transform", "cls.predictions.transform.dense"),
             *linear("transform_norm", "cls.predictions.transform.LayerNorm"),
             Row("lm_head.weight", "cls.predictions.decoder.weight"),
-            Row("lm_head.bias", "cls.predictions.bias"),
+            # `transformers` adds the second alone, and ties the first to it or lets it
+            # go stale. Checkpoints have either or both.
+            Row(
+                "lm_head.bias",
+                ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+                Repeated(),
+                written=lambda config: 1 if config.tie_word_embeddings else 2,
+            ),
         ),
         "next_sentence": linear("next_sentence", "cls.seq_relationship"),
         "qa_outputs": linear("qa_outputs", "qa_outputs"),
@@ -97,6 +104,7 @@ TABLE = WeightTable(
     aliases={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
+        "cls.predictions.bias": "cls.predictions.decoder.bias",
     },
     ignored=("bert.embeddings.position_ids",),
     renames={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
