@@ -3,7 +3,7 @@
 from zoo.config import MAX_LAYERS
 from zoo.families.family import Family
 from zoo.families.llama import FIXED, KEYS, TABLE
-from zoo.families.translation import Entry, Translation, with_defaults
+from zoo.families.translation import Entry, Key, Translation, with_defaults
 
 
 class Windows(Entry):
@@ -61,6 +61,7 @@ QWEN2 = Family(
                 intermediate_size=22016,
                 max_position_embeddings=32768,
             ),
+            Key("head_dim", default=None),
             Windows(),
         ),
         harmless=frozenset({"use_mrope"}),

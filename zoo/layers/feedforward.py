@@ -47,17 +47,26 @@ def quick_gelu(x):
     return x * tf.sigmoid(1.702 * x)
 
 
+def laplace(x):
+    """Normal distribution nearest to a squared ReLU (Ma et al., arXiv:2209.10655)."""
+    return 0.5 + 0.5 * tf.math.erf((x - 0.707107) / (0.282095 * 2**0.5))
+
+
 # Behind a product TensorFlow finds these, and makes one kernel of both.
 IN_INFERENCE = {
     gelu: functools.partial(tf.nn.gelu, approximate=False),
     gelu_tanh: functools.partial(tf.nn.gelu, approximate=True),
 }
+# All that `transformers` has, but prelu and xielu: these have weights of their own.
 ACTIVATIONS = {
     "gelu": gelu,
     "gelu_python": gelu,
     "gelu_new": gelu_tanh,
     "gelu_fast": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "gelu_python_tanh": gelu_tanh,
+    "gelu_accurate": gelu_tanh,
+    "gelu_10": lambda x: tf.clip_by_value(gelu(x), -10, 10),
     "quick_gelu": quick_gelu,
     "relu": tf.nn.relu,
     "relu2": lambda x: tf.square(tf.nn.relu(x)),
@@ -65,8 +74,10 @@ ACTIVATIONS = {
     "silu": tf.nn.silu,
     "swish": tf.nn.silu,
     "mish": lambda x: x * tf.tanh(tf.nn.softplus(x)),
-    "elu": tf.nn.elu,
     "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.01),
+    "hardswish": lambda x: x * (tf.nn.relu6(x + 3) / 6),
+    "laplace": laplace,
+    "sqrtsoftplus": lambda x: tf.sqrt(tf.nn.softplus(x)),
     "tanh": tf.tanh,
     "sigmoid": tf.sigmoid,
     "linear": tf.identity,
@@ -139,8 +150,9 @@ class FeedForward(keras.layers.Layer):
             y = finite(y * act(gate))
         else:
             y = act(y)
-        y = self.down(self.dropout(y, training=training))
-        return tf.ensure_shape(tf.reshape(y, shape), x.shape)
+        y = tf.reshape(y, [shape[0], shape[1], y.shape[-1]])
+        y.set_shape([*x.shape[:-1], y.shape[-1]])
+        return self.down(self.dropout(y, training=training))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
