@@ -85,3 +85,117 @@ def test_logits_of_texts_are_not_given_by_predict(masked_lm):
 
 def test_no_texts_give_no_answers(masked_lm):
     assert masked_lm.fill_mask([]) == []
+
+
+# --- Training -------------------------------------------------------------------------
+
+IDS = {
+    "input_ids": np.array([[2, 5, 4, 8, 3], [2, 4, 4, 3, 0], [2, 9, 6, 3, 0]]),
+    "attention_mask": np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0]]),
+}
+# The last row has nothing to learn.
+LABELS = np.array(
+    [[-100, -100, 7, -100, -100], [-100, 9, 11, -100, -100], [-100] * 5], np.int32
+)
+
+
+@pytest.fixture
+def fresh_masked_lm(config, tokenizer):
+    keras.utils.set_random_seed(7)
+    return MaskedLM(config.replace(pooler=False, id2label=None), tokenizer=tokenizer)
+
+
+def dataset(x, y=None):
+    whole = x if y is None else (x, y)
+    return tf.data.Dataset.from_tensor_slices(whole).batch(2)
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        lambda: ({**IDS, "labels": LABELS},),
+        lambda: (IDS, LABELS),
+        lambda: (dataset({**IDS, "labels": LABELS}),),
+        lambda: (dataset(IDS, LABELS),),
+    ],
+    ids=["among the inputs", "as y", "dataset of dictionaries", "dataset of pairs"],
+)
+def test_loss_and_accuracy_are_those_of_the_labelled_tokens(masked_lm, examples):
+    found = masked_lm.evaluate(*examples(), batch_size=3, verbose=0, return_dict=True)
+    logits = np.asarray(masked_lm({k: tf.constant(v) for k, v in IDS.items()}))
+    counts = LABELS != -100
+    logs = tf.nn.log_softmax(logits).numpy()[counts]
+    losses = -logs[np.arange(3), LABELS[counts]]
+    right = logs.argmax(-1) == LABELS[counts]
+    assert found["accuracy"] == pytest.approx(right.mean())
+    if not isinstance(examples()[0], tf.data.Dataset):  # whose batches weigh alike
+        assert found["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_it_learns_what_stood_at_the_masks(fresh_masked_lm):
+    model = fresh_masked_lm
+    model.compile(learning_rate=0.02)
+    history = model.fit(
+        {**IDS, "labels": LABELS}, epochs=40, batch_size=3, verbose=0, seed=1
+    ).history
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+    assert history["accuracy"][-1] == 1
+    filled = model.predict(IDS, verbose=0).argmax(-1)
+    np.testing.assert_array_equal(filled[LABELS != -100], [7, 9, 11])
+
+
+def test_a_batch_without_any_label_changes_nothing(fresh_masked_lm):
+    model = fresh_masked_lm
+    model.compile(keras.optimizers.SGD(1.0))
+    before = [w.numpy() for w in model.trainable_weights]
+    history = model.fit(IDS, np.full_like(LABELS, -100), verbose=0).history
+    assert history["loss"] == [0.0]
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_rows_of_different_lengths_are_padded(masked_lm):
+    uneven = {
+        name: [row[: 5 - (at > 0)].tolist() for at, row in enumerate(value)]
+        for name, value in {"input_ids": IDS["input_ids"], "labels": LABELS}.items()
+    }
+    found = masked_lm.evaluate(uneven, verbose=0)
+    expected = masked_lm.evaluate(IDS, LABELS, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("given", [["a good film"], {"text": ["a"], "pair": ["b"]}])
+def test_texts_are_refused_with_what_to_pass_instead(fresh_masked_lm, given):
+    with pytest.raises(InputError, match=r"token ids.*mask_token_id.*'labels'.*-100"):
+        fresh_masked_lm.fit(given)
+    texts = tf.data.Dataset.from_tensor_slices((["a", "b"], ["x", "y"]))
+    with pytest.raises(InputError, match="token ids"):
+        fresh_masked_lm.fit(texts)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (IDS, None, "labels are missing"),
+        ({**IDS, "labels": LABELS}, LABELS, "given twice"),
+        (IDS, LABELS[:, :3], r"shape \(3, 3\)"),
+        (IDS, [1, 2, 3], r"shape \(3,\)"),
+        (IDS, LABELS.astype(np.float32), "dtype float32"),
+        (IDS, np.where(LABELS == 9, 999, LABELS), "labels have 999"),
+        (IDS, np.where(LABELS == 9, -1, LABELS), "labels have -1;"),
+        (dataset(IDS, [0, 1, 1]), None, "labels of rank 1"),
+        (dataset(IDS), None, "no labels"),
+    ],
+)
+def test_labels_of_another_form_are_refused(fresh_masked_lm, x, y, said):
+    with pytest.raises(InputError, match=said):
+        fresh_masked_lm.fit(x, y)
+
+
+def test_weights_of_rows_count(masked_lm):
+    weights = [1.0, 0.0, 0.0]
+    found = masked_lm.evaluate(IDS, LABELS, sample_weight=weights, verbose=0)
+    alone = {name: value[:1] for name, value in IDS.items()}
+    assert found[1] == masked_lm.evaluate(alone, LABELS[:1], verbose=0)[1]
+    with pytest.raises(InputError, match="sample_weight"):
+        masked_lm.evaluate(IDS, LABELS, sample_weight=[1.0], verbose=0)

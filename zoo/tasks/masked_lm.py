@@ -1,5 +1,7 @@
 """MaskedLM: which tokens could stand at the masks of a text."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,6 +12,8 @@ from zoo.layers.linear import Linear, multiply
 from zoo.layers.norms import Norm
 from zoo.tasks import examples as forms
 from zoo.tasks.task import Task
+
+IGNORED = -100  # label of a token that is not to be predicted, as HF has it
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -36,10 +40,25 @@ class OutputBias(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
+class LabelledTokenAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of the tokens with a label whose likeliest token is that label."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        weight = tf.cast(tf.not_equal(y_true, IGNORED), self.dtype)
+        if sample_weight is not None:
+            weight *= tf.cast(sample_weight, self.dtype)
+        return super().update_state(y_true, y_pred, weight)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
 class MaskedLM(Task):
     """An encoder with BERT's language-model head (Devlin et al. 2018).
 
     Calling it with token ids gives logits `[B, T, V]`.
+
+    `fit` and `evaluate` take token ids in which some are masked already, and what stood
+    there: `{"input_ids": ..., "attention_mask": ..., "labels": ...}`, all `[N, T]`, or
+    the labels as `y`; -100 is the label of a token that does not count.
 
     Args:
         config: TransformerConfig; `tie_word_embeddings` says whether the token table is
@@ -97,6 +116,70 @@ class MaskedLM(Task):
             x = multiply(x, tf.cast(table, x.dtype))
         return self.lm_head(x)
 
+    def default_loss(self):
+        return keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=IGNORED
+        )
+
+    def default_metrics(self):
+        return [LabelledTokenAccuracy(name="accuracy")]
+
+    def _read(self, x, labels=None, weights=None, *, needs_labels=False):
+        if not needs_labels:
+            return super()._read(x, labels, weights)
+        x, labels = _apart(x, labels)
+        if isinstance(x, tf.data.Dataset):
+            found = super()._read(x, labels, weights, needs_labels=True)
+        else:
+            found = super()._read(x)
+        if found.textual:
+            raise InputError(
+                "MaskedLM learns from token ids, in which some are masked, and the "
+                "ids that stood there. Make them from the texts: ids = "
+                "model.tokenizer(texts), put tokenizer.mask_token_id at some places, "
+                f"and pass {{**ids, 'labels': ...}}, [N, T], with {IGNORED} at all "
+                "others."
+            )
+        if isinstance(found, forms.Stream):
+            rank = found.dataset.element_spec[1].shape.rank
+            if rank != 2:
+                raise InputError(
+                    f"the dataset yields labels of rank {rank}; expected one for each "
+                    f"token, [B, T], {IGNORED} where it does not count."
+                )
+            return found
+        return self._with_labels(found, labels, weights)
+
+    def _with_labels(self, found, labels, weights):
+        """Examples in memory with a label `[N, T]` for each token."""
+        if labels is None:
+            raise InputError(
+                "labels are missing: pass {'input_ids': ..., 'labels': ...} with a "
+                f"label for each token, [N, T], {IGNORED} where it does not count."
+            )
+        rows, shape = _label_rows(labels), found.inputs["input_ids"].shape
+        if rows.shape != shape or rows.dtype.kind not in "iu":
+            raise InputError(
+                f"labels have shape {rows.shape} and dtype {rows.dtype}; expected a "
+                f"number for each token, {shape} as input_ids."
+            )
+        size = self.config.vocab_size
+        wrong = rows[(rows != IGNORED) & ((rows < 0) | (rows >= size))]
+        if wrong.size:
+            raise InputError(
+                f"labels have {wrong[0]}; expected token ids from 0 to {size - 1}, or "
+                f"{IGNORED} where a token does not count."
+            )
+        if weights is not None:
+            weights = np.asarray(weights, np.float32)
+            if weights.shape != shape[:1]:
+                raise InputError(
+                    f"sample_weight has shape {weights.shape}; expected one number "
+                    f"for each of the {shape[0]} examples."
+                )
+            weights = weights[:, None]  # Keras takes them for those of tokens
+        return forms.Memory(found.inputs, False, rows.astype(np.int32), weights)
+
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Logits `[N, T, V]` for token ids; for texts there is `fill_mask`."""
         if self._read(x).textual:
@@ -127,6 +210,8 @@ class MaskedLM(Task):
         """
         single = forms.is_one_text(texts)
         texts = [texts] if single else list(texts)
+        if top_k < 1:
+            raise InputError(f"top_k={top_k}: expected 1 or more.")
         top_k = min(int(top_k), self.config.vocab_size)
         if self.tokenizer.mask_token_id is None:
             raise InputError("this model's tokenizer has no mask token.")
@@ -192,3 +277,34 @@ class MaskedLM(Task):
         raise InputError(
             f"text {row} {problem}: {text[:80]!r}. Put {mask} where a token is sought."
         )
+
+
+def _apart(x, labels):
+    """Inputs without the labels among them, and the labels."""
+    if isinstance(x, tf.data.Dataset):
+        spec = x.element_spec
+        if isinstance(spec, tuple) and len(spec) == 1:
+            x = x.map(lambda inputs: inputs)
+            spec = x.element_spec
+        if isinstance(spec, Mapping) and "labels" in spec:
+            names = sorted(spec.keys() - {"labels"})
+            x = x.map(lambda row: ({name: row[name] for name in names}, row["labels"]))
+        return x, labels
+    if isinstance(x, Mapping) and "labels" in x:
+        if labels is not None:
+            raise InputError("labels were given twice: among the inputs and as y.")
+        labels = x["labels"]
+        x = {name: value for name, value in x.items() if name != "labels"}
+    return x, labels
+
+
+def _label_rows(labels):
+    """Labels `[N, T]`, with `IGNORED` behind the shorter rows."""
+    if not isinstance(labels, np.ndarray | tf.Tensor | tf.RaggedTensor):
+        rows = [np.asarray(row) for row in labels]
+        if len({row.shape for row in rows}) < 2:
+            return np.asarray(rows)
+        labels = tf.ragged.constant([row.tolist() for row in rows])
+    if isinstance(labels, tf.RaggedTensor):
+        labels = labels.to_tensor(IGNORED)
+    return np.asarray(labels)
