@@ -78,6 +78,58 @@ def find_directory(source, *, revision=None, patterns=HUB_PATTERNS):
         ) from error
 
 
+def find_gguf(source, *, revision=None):
+    """The GGUF file that `source` names, or None if it names something else.
+
+    Args:
+        source: Path of a .gguf file; of a directory that has one, and no config.json;
+            or "owner/name/file.gguf" on the hub.
+        revision: As of `find_directory`.
+
+    Raises:
+        CheckpointError: if a directory has several, or the hub does not give the file.
+    """
+    path, name = Path(source).expanduser(), str(source)
+    if path.is_dir() and not (path / "config.json").exists():
+        found = sorted(entry.name for entry in path.glob("*.gguf"))
+        if len(found) > 1:
+            raise CheckpointError(
+                f"{source}: there are {len(found)} GGUF files, {', '.join(found[:4])}. "
+                "Pass the path of one."
+            )
+        return file_in(path, found[0]) if found else None
+    if not name.endswith(".gguf") or path.is_dir():
+        return None
+    if path.exists() and revision is None:
+        return path
+    if path.exists():
+        raise CheckpointError(
+            f"{source}: revision={revision!r} was given, but this is a local file. "
+            "Leave revision out."
+        )
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file) or "/" in file or name[0] in ".~":
+        raise CheckpointError(
+            f"{source}: there is no such file. Pass the path of a GGUF file, or "
+            "'owner/name/file.gguf' for one on the hub."
+        )
+    import huggingface_hub  # 0.2 s, and only needed for the hub
+
+    try:
+        return Path(
+            huggingface_hub.hf_hub_download(
+                f"{owner}/{repository}", file, revision=revision
+            )
+        )
+    except Exception as error:  # the hub client raises a wide family of errors
+        raise CheckpointError(
+            f"{source}: there is no such local file, and the hub did not give it "
+            f"({type(error).__name__}: {_first_line(error)}). Check the name and the "
+            "connection; with HF_HUB_OFFLINE=1 only the local cache is read."
+        ) from error
+
+
 def file_in(directory, name, *, error=CheckpointError):
     """The regular file called `name` that lies in `directory`, as a path without links.
 

@@ -1,5 +1,6 @@
-"""Checkpoint formats: strict reading and writing of safetensors, and weight tables."""
+"""Checkpoint formats: safetensors, read and written, GGUF, read; and weight tables."""
 
+from zoo.checkpoints.gguf import GgufCheckpoint, Interleaved, Layout, Reversed
 from zoo.checkpoints.header import TensorInfo
 from zoo.checkpoints.mapping import (
     JOINED,
@@ -24,10 +25,14 @@ __all__ = [
     "TRANSPOSED",
     "WEIGHT_FILES",
     "Checkpoint",
+    "GgufCheckpoint",
+    "Interleaved",
+    "Layout",
     "LazyTensor",
     "Padded",
     "Plan",
     "Repeated",
+    "Reversed",
     "Row",
     "Stacked",
     "TensorInfo",

@@ -45,8 +45,8 @@ class Reversed(Layout):
 class Interleaved(Layout):
     """Queries or keys whose rotary pairs stand side by side.
 
-    llama.cpp rotates the features (0, 1), (2, 3), ... of a head together; Hugging Face's
-    Llama the features (0, d/2), (1, d/2 + 1), ...
+    llama.cpp rotates the features (0, 1), (2, 3), ... of a head together, the Llama of
+    Hugging Face (0, d/2), (1, d/2 + 1), ...
 
     Attributes:
         heads: Number of heads, H or K.
@@ -80,6 +80,9 @@ class GgufCheckpoint(TensorReader):
         CheckpointError: if the file is missing or breaks the format.
     """
 
+    # Less than plain files are read by: dequantising makes several arrays of this size.
+    chunk_bytes = 1 << 19
+
     def __init__(self, path):
         super().__init__()
         path = Path(path)
@@ -99,13 +102,16 @@ class GgufCheckpoint(TensorReader):
         """Shows the tensors as those that they stand for in another format.
 
         Args:
-            names: Mapping of each tensor's name to its new name and its `Layout`.
+            names: Mapping of each tensor's name to its new name and its `Layout`;
+                tensors without one are not shown any more.
 
         Raises:
             CheckpointError: if a layout does not fit the shape of its tensor.
         """
         tensors, layouts = {}, {}
         for own, info in self.tensors.items():
+            if own not in names:
+                continue
             name, layout = names[own]
             try:
                 shape = layout.shape(info.shape)

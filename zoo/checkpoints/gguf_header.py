@@ -42,6 +42,9 @@ NUMBERS = {
 }  # fmt: skip
 
 
+FLOAT32 = np.dtype(np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How the elements of a tensor are stored.
@@ -56,7 +59,7 @@ class Kind:
     name: str
     block: int
     size: int
-    dtype: np.dtype = np.dtype(np.float32)
+    dtype: np.dtype = FLOAT32
 
     @property
     def quantized(self):

@@ -39,6 +39,7 @@ class TensorReader:
     """
 
     name: str
+    chunk_bytes = CHUNK_BYTES
 
     def __init__(self):
         self._files: dict = {}
@@ -103,7 +104,7 @@ class TensorReader:
         if out.size:
             buffer = None
             if out.dtype != info.dtype or not out.flags.c_contiguous:
-                buffer = np.empty(CHUNK_BYTES // info.dtype.itemsize, info.dtype)
+                buffer = np.empty(self.chunk_bytes // info.dtype.itemsize, info.dtype)
             self._fill(info, out, first, buffer)
 
     def same(self, one, other):
@@ -142,7 +143,7 @@ class TensorReader:
         if out.flags.c_contiguous:
             out = out.reshape(-1)
         row = out.size // len(out)
-        rows = CHUNK_BYTES // (row * info.dtype.itemsize)
+        rows = self.chunk_bytes // (row * info.dtype.itemsize)
         if not rows:
             for index in range(len(out)):
                 self._fill(info, out[index], start + index * row, buffer)
@@ -297,7 +298,7 @@ def check_conversion(info, dtype):
 
 
 def check_finite(info, values, position):
-    """Refuses NaN and infinity among the values `[N]` of a tensor from `position` on."""
+    """Refuses NaN and infinity among values `[N]` of a tensor from `position` on."""
     if not is_finite(values):
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise CheckpointError(

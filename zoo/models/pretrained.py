@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 
 import keras
 
@@ -9,20 +10,18 @@ from zoo import families
 from zoo.arrays import as_tensor
 from zoo.checkpoints import (
     WEIGHT_FILES,
-    Checkpoint,
     plan,
     tensors_to_write,
     write_checkpoint,
 )
 from zoo.config import TransformerConfig
 from zoo.errors import CheckpointError
-from zoo.files import file_in, find_directory, read_json, staged_directory
+from zoo.files import staged_directory
 from zoo.layers.initializers import Normal, outline, uninitialized
+from zoo.models.sources import open_source
 
 logger = logging.getLogger("zoo")
 
-# Bytes; a classifier of all ImageNet's 21,841 labels has 1.3 million.
-LARGEST_CONFIG = 2 << 20
 # Fields that say nothing about what weights compute, or that the class or the tensors
 # of a checkpoint decide.
 SETTLED_ELSEWHERE = frozenset(
@@ -44,7 +43,7 @@ class Pretrained(keras.Model):
     architecture: str = "model"
     body = ""
     _tokenizer = None
-    _tokenizer_files: dict[str, bytes] | None = None
+    _tokenizer_files: dict[str, bytes] | Callable[[], dict[str, bytes]] | None = None
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
@@ -56,7 +55,8 @@ class Pretrained(keras.Model):
 
         Args:
             source: A Hugging Face directory, or a hub id such as
-                "google-bert/bert-base-cased".
+                "google-bert/bert-base-cased"; or a GGUF file, or a directory that has
+                one.
             dtype: Keras dtype policy, such as "float32", "bfloat16" (weights too) or
                 "mixed_bfloat16"; None: Keras's global policy.
             revision: Branch, tag or commit on the hub.
@@ -66,10 +66,10 @@ class Pretrained(keras.Model):
             CheckpointError: if the checkpoint is damaged, is another kind of model, or
                 does not hold exactly what its config.json says. Nothing is loaded then.
         """
-        directory = find_directory(source, revision=revision)
-        family, original = cls._read_config(directory)
-        config = cls.adapt_config(original, **options)
-        with Checkpoint(directory) as checkpoint:
+        with open_source(source, revision=revision) as opened:
+            family, original = cls._read_config(opened)
+            config = cls.adapt_config(original, **options)
+            checkpoint = opened.checkpoint
             if family.settle is not None:
                 config = family.settle(config, checkpoint.tensors)
             with outline():
@@ -78,11 +78,10 @@ class Pretrained(keras.Model):
                 )
             with uninitialized():
                 model = cls(config, dtype=dtype)
-            model.read_extras(directory)
+            if opened.directory is not None:
+                model.read_extras(opened.directory)
             model._fill(steps)
-        from zoo.tokenizers.formats import read_files
-
-        model._tokenizer_files = read_files(directory)
+            model._tokenizer_files = opened.tokenizer_files
         return model
 
     @classmethod
@@ -110,10 +109,9 @@ class Pretrained(keras.Model):
         Raises:
             CheckpointError: as `from_pretrained`; the weights are then as they were.
         """
-        directory = find_directory(source, revision=revision)
-        self._check_same(self._read_config(directory)[1], directory)
-        with Checkpoint(directory) as checkpoint:
-            steps = self.plan_weights(checkpoint)
+        with open_source(source, revision=revision) as opened:
+            self._check_same(self._read_config(opened)[1], opened)
+            steps = self.plan_weights(opened.checkpoint)
             for _ in steps.arrays():  # all is read and checked before all is assigned
                 pass
             self._fill(steps)
@@ -187,7 +185,8 @@ class Pretrained(keras.Model):
             CheckpointError: if there is none.
         """
         if self._tokenizer is None:
-            if not self._tokenizer_files:
+            files = self.tokenizer_files()
+            if not files:
                 raise CheckpointError(
                     f"this {type(self).__name__} has no tokenizer: its checkpoint came "
                     "without tokenizer files. Set model.tokenizer = "
@@ -195,7 +194,7 @@ class Pretrained(keras.Model):
                 )
             from zoo.tokenizers import Tokenizer
 
-            self._tokenizer = Tokenizer.from_files(self._tokenizer_files)
+            self._tokenizer = Tokenizer.from_files(files)
         return self._tokenizer
 
     @tokenizer.setter
@@ -206,6 +205,8 @@ class Pretrained(keras.Model):
         """Name and bytes of each tokenizer file; empty where there is none."""
         if self._tokenizer is not None:
             return self._tokenizer.get_files()
+        if callable(self._tokenizer_files):  # of a GGUF file, made when needed
+            self._tokenizer_files = self._tokenizer_files()
         return self._tokenizer_files or {}
 
     def weights_by_path(self, *, most=None):
@@ -227,18 +228,14 @@ class Pretrained(keras.Model):
         return found
 
     @classmethod
-    def _read_config(cls, directory):
-        """The family of a directory and the configuration that its config.json says."""
-        given = read_json(
-            file_in(directory, "config.json"),
-            limit=LARGEST_CONFIG,
-            memory=48 << 20,
-        )
+    def _read_config(cls, opened):
+        """The family of a source and the configuration that its config.json says."""
+        given = opened.read_config()
         family = families.family_named(given.get("model_type"))
-        cls._check_assembly(family, directory)
+        cls._check_assembly(family, opened)
         return family, family.translation.read(given)
 
-    def _check_same(self, config, directory):
+    def _check_same(self, config, opened):
         """Refuses a configuration that makes another thing of the same weights."""
         differing = [
             f"{name} is {value!r} there and {getattr(self.config, name)!r} here"
@@ -249,18 +246,18 @@ class Pretrained(keras.Model):
         ]
         if differing:
             raise CheckpointError(
-                f"{directory}: config.json describes another model than this one: "
+                f"{opened}: config.json describes another model than this one: "
                 f"{'; '.join(differing[:4])}. Use from_pretrained."
             )
 
     @classmethod
-    def _check_assembly(cls, family, directory):
+    def _check_assembly(cls, family, opened):
         if family.assembly == cls.assembly:
             return
         fits = {"encoder": "BertModel", "decoder": "GPTModel"}
         fit = fits.get(family.assembly, "T5Model")
         raise CheckpointError(
-            f"{directory}: config.json says model_type={family.model_type!r}, which is "
+            f"{opened}: config.json says model_type={family.model_type!r}, which is "
             f"{family.assembly.replace('_', '-')}: {cls.__name__} is for "
             f"{cls.assembly.replace('_', '-')} checkpoints. Use "
             f"zoo.{fit}.from_pretrained."

@@ -251,7 +251,7 @@ def _sentencepiece(name):
                 "data": files[name],
                 "vocab": vocabulary,
             },
-            "post_processor": _around(before, after, vocabulary),
+            "post_processor": around(before, after, vocabulary),
             "decoder": _SENTENCEPIECE_DECODER,
             "added_tokens": [
                 _plain(token, vocabulary[token])
@@ -263,7 +263,7 @@ def _sentencepiece(name):
     return read
 
 
-def _around(before, after, vocabulary):
+def around(before, after, vocabulary):
     """A template with tokens before and behind each text; None stands for none."""
     tokens = [t for t in (*before, *after) if t in vocabulary]
     ends = [
