@@ -137,6 +137,25 @@ def test_version_is_the_one_in_setup_cfg():
     assert zoo.__version__ == parser["metadata"]["version"]
 
 
+def test_the_top_level_of_the_repository_is_exactly_this():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        pytest.skip("not a git checkout")
+    assert {path.split("/")[0] for path in listed.stdout.splitlines()} == {
+        *("setup.cfg", "pyproject.toml", "Makefile", "LICENSE"),
+        *("README.md", "README.zh.md"),
+        *("zoo", "applications", "tools", "tests", "docs"),
+        *(".ci", ".pre-commit-config.yaml", ".gitignore"),
+    }
+
+
+def test_pyproject_holds_the_build_system_and_tools_alone():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject.keys() == {"build-system", "tool"}
+
+
 def test_every_room_of_the_package_has_a_floor():
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     [contract] = pyproject["tool"]["importlinter"]["contracts"]
