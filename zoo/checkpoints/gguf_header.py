@@ -171,7 +171,8 @@ def read_gguf_header(file, name):
             )
     fields = _read_fields(cursor, count)
     described = [_read_tensor(cursor) for _ in range(tensor_count)]
-    settings = Settings(bytes(cursor.data[: cursor.at]), fields, name)
+    del cursor.data[cursor.at :]
+    settings = Settings(cursor.data, fields, name)
     alignment = _alignment(settings, name)
     base = _padded(cursor.at, alignment)
     tensors: dict[str, GgufTensor] = {}
@@ -285,10 +286,14 @@ class _Cursor:
                 "are read. The file is damaged: fetch it again."
             )
         data, unpack = self.data, _LENGTH.unpack_from
+        at, there = self.at, len(data) - 8  # names of their own: there are many texts
         for _ in range(count):
-            if self.at + 8 > len(data):
+            if at > there:
+                self.at = at
                 self.need(8, what)
-            self.at += 8 + unpack(data, self.at)[0]
+                there = len(data) - 8
+            at += 8 + unpack(data, at)[0]
+        self.at = at
         self.need(0, what)
 
     def _unreadable(self, problem):
@@ -326,14 +331,17 @@ def _read_fields(cursor, count):
                     "zoo's has. Fetch the file again."
                 )
             cursor.skip(size * struct.calcsize(f"<{NUMBERS[code]}"), key)
-            said = cursor.data[start : cursor.at] if code == BOOL else b""
-            if len(said) > said.count(0) + said.count(1):
+            if code == BOOL and not _are_bools(cursor.data, start, cursor.at):
                 raise CheckpointError(
                     f"{cursor.name}: the setting {key!r} holds a bool other than 0 and "
                     "1. Fetch the file again."
                 )
         fields[key] = kind, item, size, start
     return fields
+
+
+def _are_bools(data, start, stop):
+    return data.count(0, start, stop) + data.count(1, start, stop) == stop - start
 
 
 def _read_tensor(cursor):
