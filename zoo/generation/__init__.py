@@ -1,0 +1,1 @@
+"""Generation: one compiled loop, with strategies and processors as small functions."""
