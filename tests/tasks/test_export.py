@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from zoo.export import run_in_clean_process
+from zoo.export import export_saved_model, run_in_clean_process
 
 TEXTS = ["a good film", "dull. " * 100, "", "😀 is it great?", "great"]
 
@@ -57,3 +57,21 @@ def test_an_export_repairs_invalid_utf8(classifier, tmp_path):
     broken = serve(text=tf.constant([b"a \xff film"]))["probabilities"].numpy()
     wanted = classifier.predict(["a \ufffd film"], verbose=0)
     np.testing.assert_allclose(broken, wanted, rtol=0, atol=1e-6)
+
+
+def test_pairs_are_served_by_a_function_of_ones_own(classifier, tmp_path):
+    def serve(text, pair):
+        return {"probabilities": classifier.answer({"text": text, "pair": pair})}
+
+    strings = tf.TensorSpec([None], tf.string)
+    export_saved_model(
+        tmp_path,
+        {"serving_default": (serve, {"text": strings, "pair": strings})},
+        resources=[classifier.tokenizer],
+    )
+    pairs = {"text": TEXTS[:2], "pair": ["is it good?", "dull"]}
+    found = run_in_clean_process(tmp_path, pairs)
+    wanted = classifier.predict(pairs, verbose=0)
+    np.testing.assert_allclose(found["probabilities"], wanted, rtol=0, atol=1e-6)
+    alone = classifier.predict(TEXTS[:2], verbose=0)
+    assert np.abs(alone - wanted).max() > 1e-3

@@ -83,6 +83,31 @@ def test_logits_of_texts_are_not_given_by_predict(masked_lm):
     )
 
 
+def test_texts_in_any_form_are_filled_alike(masked_lm):
+    texts = ["a [MASK] film", "it is [MASK]"]
+    expected = masked_lm.fill_mask(texts)
+    for given in (tuple(texts), np.array(texts), tf.constant(texts), iter(texts)):
+        assert masked_lm.fill_mask(given, batch_size=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        (None, {}),
+        ([None], {}),
+        (3, {}),
+        ([("a [MASK]", "b")], {}),
+        ({"input_ids": [[2, 4, 3]]}, {}),
+        ("a [MASK]", {"top_k": 0}),
+        ("a [MASK]", {"top_k": None}),
+        ("a [MASK]", {"batch_size": 0}),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(masked_lm, given, options):
+    with pytest.raises(InputError):
+        masked_lm.fill_mask(given, **options)
+
+
 def test_no_texts_give_no_answers(masked_lm):
     assert masked_lm.fill_mask([]) == []
 

@@ -1,11 +1,14 @@
 """TextClassifier: all forms of input mean the same, and what is saved comes back."""
 
+import itertools
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.errors import DataError, InputError
+from zoo.errors import ConfigError, DataError, InputError
 from zoo.tasks import TextClassifier
 
 TEXTS = [
@@ -134,6 +137,34 @@ def test_labels_in_any_form_are_evaluated_alike(classifier, expected):
         found = classifier.evaluate(*given, batch_size=4, verbose=0, return_dict=True)
         assert found["accuracy"] == pytest.approx(right)
         assert found["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_name_of_the_loss_means_the_one_on_logits(fresh_classifier, expected):
+    loss = -np.log(expected[np.arange(len(TEXTS)), NUMBERS]).mean()
+    fresh_classifier.compile("adam", "sparse_categorical_crossentropy")
+    found = fresh_classifier.evaluate(TEXTS, LABELS, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("given", [TEXTS, dataset(TEXTS), dataset(TEXTS).repeat()])
+def test_steps_take_the_first_examples(classifier, given, expected):
+    found = classifier.predict(given, batch_size=2, steps=3, verbose=0)
+    np.testing.assert_allclose(found, expected[:6], **CLOSE)
+
+
+def test_validation_steps_take_the_first_examples_each_time(fresh_classifier):
+    model = fresh_classifier
+    history = model.fit(
+        TEXTS,
+        LABELS,
+        epochs=2,
+        verbose=0,
+        validation_data=[TEXTS, LABELS],
+        validation_batch_size=2,
+        validation_steps=3,
+    ).history
+    loss, _ = model.evaluate(TEXTS[:6], LABELS[:6], batch_size=2, verbose=0)
+    assert history["val_loss"][-1] == pytest.approx(loss, rel=1e-5)
 
 
 def test_sample_weights_weigh_the_loss(classifier, expected):
@@ -302,6 +333,17 @@ def test_new_labels_mean_a_new_head_and_old_ones_keep_it(classifier, tmp_path):
         (dataset(TEXTS), None, "yields no labels"),
         (dataset(TEXTS), LABELS, "labels and weights belong into it"),
         (np.zeros([2, 3], np.float32), [0, 1], "x"),
+        (np.array("a text"), ["pos"], "x is one string"),
+        ({"text": "a text"}, ["pos"] * 6, r"x\['text'\] is one string"),
+        ({"text": None}, ["pos"], r"x\['text'\] is None"),
+        (types.SimpleNamespace(columns=["text"]), LABELS, "x is a table"),
+        (tf.ragged.constant([["a", "b"], ["c"]]), [0, 1], r"x\[1\] has 1 parts"),
+        (TEXTS, [[0], [0, 1]] * 5, "parts of different lengths"),
+        ({"input_ids": [[2, 3]], "labels": [1]}, [1], "labels has shape"),
+        ({"input_ids": [[2, 999]]}, [1], "token id 999; expected ids from 0 to"),
+        ({"input_ids": [[2, -1]]}, [1], "token id -1"),
+        ({"input_ids": [[2] * 49]}, [1], "^input_ids has 49 tokens"),
+        (itertools.repeat("a text"), None, "y is missing"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(classifier, x, y, said):
@@ -315,10 +357,54 @@ def test_no_examples_are_refused(classifier, x):
         classifier.predict(x, verbose=0)
 
 
-@pytest.mark.parametrize("labels", [["pos", "nope"], [0, 7]])
+@pytest.mark.parametrize("labels", [["pos", "nope"], [0, 7], [0, 0.5]])
 def test_a_label_of_a_dataset_that_does_not_exist_is_named(classifier, labels):
-    with pytest.raises(InputError, match=r"neg, pos, got .*(nope|7)"):
+    with pytest.raises(InputError, match=r"neg, pos, got .*(nope|7|0.5)"):
         classifier.evaluate(dataset(TEXTS[:2], labels), verbose=0)
+
+
+def test_a_dataset_of_wrong_ids_or_labels_is_refused(classifier):
+    with pytest.raises(InputError, match=r"ids from 0 to \d+, got 999 -1"):
+        classifier.predict(dataset([[2, 999], [-1, 3]]).batch(2), verbose=0)
+    with pytest.raises(InputError, match="padded_batch"):
+        classifier.predict(dataset(tf.ragged.constant([[2], [2, 3]])).batch(2))
+    with pytest.raises(InputError, match="expected one label"):
+        classifier.evaluate(dataset(TEXTS, np.eye(2)[NUMBERS]).batch(2), verbose=0)
+
+
+def test_a_dataset_that_turns_out_empty_is_refused(classifier):
+    nothing = dataset(TEXTS, LABELS).filter(lambda text, label: False)
+    for method in (classifier.predict, classifier.evaluate, classifier.fit):
+        with pytest.raises(DataError, match="empty dataset"):
+            method(nothing, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 2.5}, r"batch_size=2\.5"),
+        ({"batch_size": "2"}, "batch_size='2'"),
+        ({"epochs": -1}, "epochs=-1"),
+        ({"seed": "x"}, "seed='x'"),
+        ({"class_weight": {}, "sample_weight": ["x"] * 10}, "expected numbers"),
+        ({"class_weight": {"nope": 2.0}}, "class_weight=.*The labels are neg, pos"),
+        ({"class_weight": {"pos": "x"}}, "class_weight="),
+        ({"validation_data": TEXTS}, "validation_data has 10 parts"),
+    ],
+)
+def test_options_of_fit_that_make_no_sense_are_refused(classifier, options, said):
+    with pytest.raises(InputError, match=said):
+        classifier.fit(TEXTS, LABELS, verbose=0, **options)
+
+
+def test_options_of_compile_that_make_no_sense_are_refused(fresh_classifier):
+    with pytest.raises(InputError, match="learning_rate=1 is for the optimizer"):
+        fresh_classifier.compile("adam", learning_rate=1)
+    with pytest.raises(ConfigError, match="expected a positive learning rate"):
+        fresh_classifier.compile(learning_rate="fast")
+    with pytest.raises(InputError, match="top_k=0"):
+        fresh_classifier.classify("a film", top_k=0)
 
 
 def test_labels_have_to_be_known_and_different(config):
@@ -326,8 +412,9 @@ def test_labels_have_to_be_known_and_different(config):
         TextClassifier(config.replace(id2label=None))
     with pytest.raises(InputError, match=r"\['a'\] twice"):
         TextClassifier(config, labels=["a", "a"])
-    with pytest.raises(InputError, match="two different names"):
-        TextClassifier(config, labels="positive")
+    for labels in ("positive", {"a", "b"}, {"a": 0, "b": 1}, 3, ["a", None]):
+        with pytest.raises(InputError, match="a list of two different names"):
+            TextClassifier(config, labels=labels)
 
 
 def test_without_a_tokenizer_strings_are_refused(config):

@@ -72,6 +72,16 @@ def test_normalised_on_request_and_similar_to_itself(embedder):
     assert not embedder.normalize
 
 
+def test_embeddings_may_be_tensors_and_have_to_be_of_this_width(embedder):
+    rows = embedder.embed(["a good film", "dull"])
+    for given in (rows, tf.constant(rows)):
+        np.testing.assert_allclose(
+            embedder.similarity(given), embedder.similarity(rows), atol=1e-6
+        )
+    with pytest.raises(InputError, match=r"shape \(2, 5\).*\[N, 16\]"):
+        embedder.similarity(np.ones([2, 5]), rows)
+
+
 def test_saved_directories_and_files_come_back_bit_exact(config, tokenizer, tmp_path):
     model = TextEmbedder(
         config.replace(id2label=None, pooler=False),

@@ -7,6 +7,7 @@ number of steps, nothing is dropped, and all of it is a function of (seed, step)
 """
 
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Batching:
     group: int = 32
 
     def __post_init__(self):
-        if self.batch_size < 1 or int(self.batch_size) != self.batch_size:
+        if not isinstance(self.batch_size, numbers.Integral) or self.batch_size < 1:
             raise InputError(
                 f"batch_size={self.batch_size!r}: expected a positive integer."
             )

@@ -42,6 +42,10 @@ class Memory:
             return ()
         return (self.labels,) if self.weights is None else (self.labels, self.weights)
 
+    def first(self, count):
+        """The first so many examples; None: all."""
+        return self._part(slice(None, count))
+
     def split(self, fraction):
         """The first examples, and the last `fraction` of them, as Keras does it."""
         if not 0 < fraction < 1:
@@ -114,6 +118,8 @@ def read(x, labels=None, weights=None):
         labels = _as_column(labels, "y", examples.size)
     if weights is not None:
         weights = _as_column(weights, "sample_weight", examples.size)
+        if weights.dtype.kind not in "biuf":
+            raise InputError(f"sample_weight holds {weights.dtype}; expected numbers.")
         weights = weights.astype(np.float32)
     if weights is not None and labels is None:
         raise InputError("sample_weight was given without y.")
@@ -125,15 +131,19 @@ def is_one_text(x):
     return isinstance(x, str | bytes)
 
 
+def check_top_k(top_k):
+    if not isinstance(top_k, int | np.integer) or top_k < 1:
+        raise InputError(f"top_k={top_k!r}: expected a whole number from 1 on.")
+
+
 # --- In memory ----------------------------------------------------------------------
 
 
 def _read_inputs(x):
-    if x is None or is_one_text(x):
-        raise InputError(
-            f"x is {'one string' if x is not None else 'None'}; expected a list of "
-            "texts, of pairs of texts, a dataset, or a dictionary of token ids."
-        )
+    if is_one_text(x) or getattr(x, "shape", None) == ():
+        raise _wrong_form("one string")
+    if x is None or hasattr(x, "columns"):  # a pandas table's columns are lists
+        raise _wrong_form("None" if x is None else "a table, not one of its columns")
     if isinstance(x, Mapping):
         if "text" in x:
             return _read_columns(x), True
@@ -141,15 +151,12 @@ def _read_inputs(x):
     if isinstance(x, np.ndarray | tf.Tensor | tf.RaggedTensor):
         if _is_numeric(x):
             return _read_numbers({"input_ids": x}), False
-        x = x.numpy().tolist() if isinstance(x, tf.Tensor) else x.tolist()
+        x = x.to_list() if isinstance(x, tf.RaggedTensor) else np.asarray(x).tolist()
     if not isinstance(x, Sequence):
         try:
             x = list(x)  # a pandas column
         except TypeError:
-            raise InputError(
-                f"x is a {type(x).__name__}; expected a list of texts, of pairs of "
-                "texts, a dataset, or a dictionary of token ids."
-            ) from None
+            raise _wrong_form(f"of type {type(x).__name__}") from None
     if not len(x):
         raise DataError("x is empty: there is no example.")
     first = x[0]
@@ -160,12 +167,21 @@ def _read_inputs(x):
     return {"text": _as_strings(x, "x")}, True
 
 
+def _wrong_form(what):
+    return InputError(
+        f"x is {what}; expected a list of texts, of pairs of texts, a dataset, or a "
+        "dictionary of token ids."
+    )
+
+
 def _read_columns(x):
     unknown = sorted(set(x) - set(COLUMNS))
     if unknown:
         raise InputError(f"x has columns {unknown}; expected 'text', and maybe 'pair'.")
     columns = {
-        name: _as_strings(x[name], f"x[{name!r}]") for name in COLUMNS if name in x
+        name: _as_strings(x[name], f"x[{name!r}]")
+        for name in COLUMNS
+        if name == "text" or x.get(name) is not None
     }
     sizes = {name: len(column) for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
@@ -199,6 +215,9 @@ def _as_strings(texts, name):
                 "expected strings [N]."
             )
         return texts
+    if texts is None or is_one_text(texts):
+        what = "None" if texts is None else "one string"
+        raise InputError(f"{name} is {what}; expected a list of texts.")
     rows = []
     for row, text in enumerate(texts):
         if isinstance(text, str):
@@ -255,7 +274,8 @@ def _valid(rows):
 
 
 def _is_uneven(value):
-    return isinstance(value, list | tuple) and len({len(row) for row in value}) > 1
+    rows = isinstance(value, list | tuple) and all(map(np.iterable, value))
+    return rows and len({len(row) for row in value}) > 1
 
 
 def _is_numeric(x):
@@ -265,7 +285,14 @@ def _is_numeric(x):
 def _as_column(values, name, size):
     if isinstance(values, tf.Tensor):
         values = values.numpy()
-    array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    given = values if isinstance(values, np.ndarray) else list(values)
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise InputError(
+            f"{name} has parts of different lengths; expected one value for each "
+            "example."
+        ) from None
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -335,7 +362,8 @@ def _text_columns(spec):
 
 def _check_ids(spec):
     for part in tf.nest.flatten(spec):
-        if part.dtype.is_integer and part.shape.rank == 2:
+        dense = isinstance(part, tf.TensorSpec)
+        if dense and part.dtype.is_integer and part.shape.rank == 2:
             continue
         raise InputError(
             f"the dataset yields {spec}; expected strings, or batches of token ids "

@@ -189,14 +189,14 @@ class MaskedLM(Task):
             )
         return super().predict(x, batch_size, verbose, steps, callbacks)
 
-    def fill_mask(self, texts, *, top_k=5, batch_size=32):
+    def fill_mask(self, texts, *, top_k=5, batch_size=None):
         """The likeliest tokens at each mask.
 
         Args:
             texts: One text or a list of texts, each with the tokenizer's mask token
                 ("[MASK]") at least once.
             top_k: How many tokens to give for a mask.
-            batch_size: Texts at a time.
+            batch_size: Texts at a time; None: 32.
 
         Returns:
             For a text with one mask, a list of `top_k` dictionaries, likeliest first:
@@ -209,10 +209,15 @@ class MaskedLM(Task):
             InputError: if a text has no mask, or only beyond `max_length`.
         """
         single = forms.is_one_text(texts)
-        texts = [texts] if single else list(texts)
-        if top_k < 1:
-            raise InputError(f"top_k={top_k}: expected 1 or more.")
-        top_k = min(int(top_k), self.config.vocab_size)
+        if isinstance(texts, list | tuple) and not texts:
+            return []
+        given = forms.read([texts] if single else texts)
+        if not isinstance(given, forms.Memory) or set(given.inputs) != {"text"}:
+            raise InputError("fill_mask takes one text or a list of texts.")
+        texts = list(given.inputs["text"].numpy())
+        forms.check_top_k(top_k)
+        top_k = min(top_k, self.config.vocab_size)
+        batch_size = self._batching(batch_size).batch_size
         if self.tokenizer.mask_token_id is None:
             raise InputError("this model's tokenizer has no mask token.")
         found = []
@@ -270,7 +275,7 @@ class MaskedLM(Task):
 
     def _refuse(self, text, row):
         mask = self.tokenizer.mask_token
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        text = text.decode("utf-8", "replace")
         problem = f"has no {mask}"
         if mask in text:
             problem = f"has {mask} only beyond its first {self.max_length} tokens"

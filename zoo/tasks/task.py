@@ -149,7 +149,7 @@ class Task(TransformerModel):
             self._encoder(),
             self._padding(),
             batches.bucket_lengths(self.max_length),
-            batch_size or BATCH_SIZE,
+            BATCH_SIZE if batch_size is None else batch_size,
         )
 
     def _encoder(self):
@@ -176,6 +176,14 @@ class Task(TransformerModel):
         return class_weight
 
     def _read(self, x, labels=None, weights=None, *, needs_labels=False):
+        in_memory = x is not None and not isinstance(x, tf.data.Dataset)
+        if (
+            needs_labels and in_memory and labels is None
+        ):  # x may be an endless generator
+            raise InputError(
+                "y is missing: pass one label for each example, or a tf.data.Dataset "
+                "of (x, y)."
+            )
         found = forms.read(x, labels, weights)
         textual = found.textual
         if textual and not self.has_tokenizer:
@@ -190,13 +198,35 @@ class Task(TransformerModel):
                     "sample_weight)."
                 )
             return found
-        if needs_labels and found.labels is None:
-            raise InputError("y is missing: pass one label for each example.")
+        if not textual:
+            self._check_ids(found.inputs)
         if labels is None:
             return found
         return forms.Memory(
             found.inputs, textual, self.read_labels(found.labels), found.weights
         )
+
+    def _check_ids(self, inputs):
+        """Refuses what TensorFlow would fail on, or on a GPU read as zeros."""
+        self.read_inputs({name: rows[:1] for name, rows in inputs.items()})
+        size, ids = self.config.vocab_size, inputs["input_ids"]
+        wrong = ids[(ids < 0) | (ids >= size)]
+        if wrong.size:
+            raise InputError(
+                f"x has the token id {wrong[0]}; expected ids from 0 to {size - 1} "
+                "(vocab_size). Is it from another tokenizer?"
+            )
+
+    def _map_ids(self, inputs):
+        """The same as graph ops; a wrong id fails when it comes."""
+        named = inputs if isinstance(inputs, dict) else {"input_ids": inputs}
+        if "input_ids" not in named:
+            return inputs  # the call says what is missing
+        size, ids = self.config.vocab_size, named["input_ids"]
+        right = (ids >= 0) & (ids < tf.cast(size, ids.dtype))
+        said = f"expected token ids from 0 to {size - 1}, got"
+        checked = {**named, "input_ids": require(right, said, ids, ids)}
+        return checked if isinstance(inputs, dict) else checked["input_ids"]
 
     # --- Training ---------------------------------------------------------------------
 
@@ -212,7 +242,7 @@ class Task(TransformerModel):
         loss=None,
         *,
         metrics=None,
-        learning_rate=5e-5,
+        learning_rate=None,
         jit_compile="auto",
         **kwargs,
     ):
@@ -221,20 +251,33 @@ class Task(TransformerModel):
         Args:
             optimizer: None: AdamW that, where the number of steps is known, warms up
                 over the first tenth of them and then decays linearly to zero.
-            loss: None: that of the task.
+            loss: None, or the name of the task's own: that of the task, on logits.
             metrics: None: those of the task; `[]` for none.
-            learning_rate: Peak of the chosen optimizer.
+            learning_rate: Peak of the chosen optimizer; None: 5e-5.
             jit_compile: "auto" compiles with XLA where that is faster.
             kwargs: Further arguments of `keras.Model.compile`.
+
+        Raises:
+            InputError: if both an optimizer and a learning rate are given.
         """
+        if optimizer is not None and learning_rate is not None:
+            raise InputError(
+                f"learning_rate={learning_rate} is for the optimizer that is chosen "
+                "when none is given. Give this one its rate yourself."
+            )
         self._automatic = {"optimizer": optimizer is None, "jit": jit_compile == "auto"}
         if optimizer is None:
+            peak = 5e-5 if learning_rate is None else learning_rate
             optimizer = AdamW(
-                WarmupLinearDecay(learning_rate), weight_decay=0.01, global_clipnorm=1.0
+                WarmupLinearDecay(peak), weight_decay=0.01, global_clipnorm=1.0
             )
+        default = self.default_loss()
+        # Keras's loss of that name takes probabilities, and the model gives logits.
+        if loss is None or loss == getattr(default, "name", None):
+            loss = default
         super().compile(
             optimizer,
-            loss=self.default_loss() if loss is None else loss,
+            loss=loss,
             metrics=self.default_metrics() if metrics is None else metrics,
             jit_compile=compile_policy(jit_compile),
             **kwargs,
@@ -317,7 +360,12 @@ class Task(TransformerModel):
         held_out = None
         if validation_data is not None:
             given = validation_data
-            given = given if isinstance(given, tuple) else (given,)
+            given = tuple(given) if isinstance(given, list | tuple) else (given,)
+            if len(given) > 3:
+                raise InputError(
+                    f"validation_data has {len(given)} parts; expected (x, y), or (x, "
+                    "y, sample_weight), or a dataset."
+                )
             held_out = self._read(*given, needs_labels=True)
         elif validation_split:
             training, held_out = training.split(validation_split)
@@ -325,6 +373,10 @@ class Task(TransformerModel):
             self.compile()
         if seed is None:
             seed = random.randrange(2**31)
+        if not isinstance(seed, int | np.integer) or abs(seed) >= 2**63:
+            raise InputError(f"seed={seed!r}: expected a whole number of 64 bits.")
+        if not isinstance(epochs, int | np.integer) or epochs < 0:
+            raise InputError(f"epochs={epochs!r}: expected a whole number from 0 on.")
         data, steps = self._training_data(
             training, batch_size, shuffle, seed, steps_per_epoch, initial_epoch
         )
@@ -332,6 +384,7 @@ class Task(TransformerModel):
         if held_out is not None:
             size = validation_batch_size or batch_size
             held_out = self._data(held_out, size, validation_steps)
+            validation_steps = held_out["steps"]
             held_out = (
                 held_out.get("x"),
                 held_out.get("y"),
@@ -340,7 +393,7 @@ class Task(TransformerModel):
             if isinstance(held_out[0], tf.data.Dataset):
                 held_out = held_out[0]
         with _clear_errors():
-            return super().fit(
+            history = super().fit(
                 **{"shuffle": False, **data},  # datasets are shuffled already
                 epochs=epochs,
                 verbose=verbose,
@@ -352,6 +405,9 @@ class Task(TransformerModel):
                 validation_batch_size=validation_batch_size,
                 validation_freq=validation_freq,
             )
+        if history.epoch and not history.history:
+            raise _no_example()
+        return history
 
     def evaluate(
         self,
@@ -378,12 +434,15 @@ class Task(TransformerModel):
             if not self.compiled:
                 self.compile()
             data = self._data(found, batch_size, steps)
-            return super().evaluate(**data, steps=steps, **options, **kwargs)
+            found = super().evaluate(**data, **options, **kwargs)
+        if found in ([], {}):
+            raise _no_example()
+        return found
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Answers for each example, in the order given; see the head of this class."""
         found = self._read(x)
-        options = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
+        options = {"verbose": verbose, "callbacks": callbacks}
         if isinstance(found, forms.Stream):
             dataset = found.dataset.map(lambda x, *rest: (x,))
             data = forms.Stream(dataset, found.textual, found.batched, labelled=False)
@@ -392,17 +451,16 @@ class Task(TransformerModel):
                 dataset = dataset.map(lambda element, row: (element[0], row))
                 data = forms.Stream(dataset, True, False, labelled=False)
             return self._in_order(**self._data(data, batch_size, steps), **options)
-        few = found.size <= (batch_size or BATCH_SIZE)
-        if found.textual and few and callbacks is None:
-            return self._predict_batch(found.inputs)
         if found.textual:
+            batching = self._batching(batch_size)
+            if found.size <= batching.batch_size and callbacks is None:
+                return self._predict_batch(found.inputs, batching)
             rows = np.arange(found.size)
             found = forms.Memory(found.inputs, True, labels=rows)
         return self._in_order(**self._data(found, batch_size, steps), **options)
 
-    def _predict_batch(self, columns):
+    def _predict_batch(self, columns, batching):
         """One batch, without the second that a tf.data pipeline takes to start."""
-        batching = self._batching(None)
         inputs = batches.pad(batching.encode(columns), batching.fill, batching.lengths)
         self._trace_predict(({name: ANY_IDS for name in inputs},))
         return self.predict_on_batch(inputs)
@@ -448,34 +506,45 @@ class Task(TransformerModel):
                 first_step=initial_epoch * steps,
             )
             return {"x": endless, "steps_per_epoch": steps}, steps
-        data = self._data(found, size, steps, seed=seed)
+        data = self._data(found, size, seed=seed)
         if isinstance(found, forms.Memory):
             known = -(-found.size // (size or BATCH_SIZE))
             data["shuffle"] = shuffle
         else:
             known = int(data["x"].cardinality())
         known = steps or (known if known >= 0 else None)
-        return {**data, "steps_per_epoch": steps}, known
+        data["steps_per_epoch"] = steps
+        del data["steps"]
+        return data, known
 
     def _data(self, found, size, steps=None, seed=None):
-        """Arguments of Keras's methods for one pass over examples."""
+        """Arguments of Keras's methods for one pass over examples.
+
+        Batching by length changes their order, so that `steps` has to cut before it.
+        """
         if isinstance(found, forms.Memory):
             if not found.textual:
                 names = ("y", "sample_weight")
                 rest = dict(zip(names, found.rest, strict=False))
-                return {"x": dict(found.inputs), **rest, "batch_size": size}
+                inputs = dict(found.inputs)
+                return {"x": inputs, **rest, "batch_size": size, "steps": steps}
             batching = self._batching(size)
+            found = found.first(steps and steps * batching.batch_size)
             dataset = batches.epoch(found.inputs, batching, rest=found.rest)
-            return {"x": dataset}
+            return {"x": dataset, "steps": None}
         dataset = found.dataset
         if found.labelled:
-            dataset = dataset.map(lambda x, y, *w: (x, self.map_labels(y), *w))
+            label = batches.plain(lambda x, y, *w: (x, self.map_labels(y), *w))
+            dataset = dataset.map(label)
         if not found.textual:
-            return {"x": dataset}
+            check = batches.plain(lambda x, *rest: (self._map_ids(x), *rest))
+            dataset = dataset.map(check)
+            return {"x": dataset, "steps": steps}
         batching = self._batching(size)
         if found.batched:
-            return {"x": batches.encode_batches(dataset, batching)}
-        return {"x": batches.stream(dataset, batching, seed=seed)}
+            return {"x": batches.encode_batches(dataset, batching), "steps": steps}
+        dataset = dataset.take(steps * batching.batch_size if steps else -1)
+        return {"x": batches.stream(dataset, batching, seed=seed), "steps": None}
 
     # --- Saving -----------------------------------------------------------------------
 
@@ -517,6 +586,14 @@ class Task(TransformerModel):
             }
 
 
+def require(right, said, given, result):
+    """`result`, once all of `right` holds; else `given` is shown where it does not."""
+    wrong = tf.boolean_mask(tf.reshape(given, [-1]), tf.reshape(~right, [-1]))
+    check = tf.debugging.Assert(tf.reduce_all(right), [f"{COMPLAINT} {said}", wrong])
+    with tf.control_dependencies([check]):
+        return tf.identity(result)
+
+
 @contextlib.contextmanager
 def _clear_errors():
     """Turns the complaint of a check inside tf.data into the error of its own."""
@@ -529,4 +606,8 @@ def _clear_errors():
         text = " ".join(part for part in said.groups() if part)
         raise InputError(text) from None
     except UnboundLocalError:  # Keras's `predict` on a dataset that yields nothing
-        raise DataError("x is an empty dataset: there is no example.") from None
+        raise _no_example() from None
+
+
+def _no_example():
+    return DataError("x is an empty dataset: there is no example.")

@@ -1,6 +1,8 @@
 """TextClassifier: one label for each text, or for each pair of texts."""
 
 import difflib
+import numbers
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from zoo.errors import InputError
 from zoo.export import export_saved_model
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
-from zoo.tasks.task import COMPLAINT, Task
+from zoo.tasks.task import Task, require
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -106,6 +108,8 @@ class TextClassifier(Task):
             For each text `{"label": str, "score": float}`, or with another `top_k` than
             1 a list of these, likeliest first. For a single text the one alone.
         """
+        if top_k is not None:
+            forms.check_top_k(top_k)
         single = forms.is_one_text(texts)
         if not single and isinstance(texts, list | tuple) and not texts:
             return []
@@ -191,31 +195,36 @@ class TextClassifier(Task):
 
     def map_labels(self, labels):
         """The same as graph ops; a label that does not exist fails when it comes."""
+        if labels.shape.rank == 2 and labels.shape[1] != 1:
+            raise InputError(
+                f"the dataset yields labels of shape {labels.shape}; expected one "
+                "label, a number or a name, for each text."
+            )
         if labels.dtype == tf.string:
             known = tf.equal(labels[..., None], tf.constant(self.labels))
             right = tf.reduce_any(known, -1)
             numbers = tf.argmax(known, -1, output_type=tf.int32)
         else:
             numbers = tf.cast(labels, tf.int32)
-            right = (numbers >= 0) & (numbers < len(self.labels))
-        wrong = tf.boolean_mask(tf.reshape(labels, [-1]), tf.reshape(~right, [-1]))
-        check = tf.debugging.Assert(
-            tf.reduce_all(right),
-            [f"{COMPLAINT} expected labels among {self._listed()}, got", wrong],
-        )
-        with tf.control_dependencies([check]):
-            return tf.identity(numbers)
+            whole = tf.equal(tf.cast(numbers, labels.dtype), labels)
+            right = whole & (numbers >= 0) & (numbers < len(self.labels))
+        said = f"expected labels among {self._listed()}, got"
+        return require(right, said, labels, numbers)
 
     def read_class_weight(self, class_weight):
         if class_weight is None:
             return None
-        names = list(class_weight)
-        keys = np.asarray(names, None if isinstance(names[0], str) else np.int64)
-        numbers = self.read_labels(keys)
-        weights = {
-            int(n): float(class_weight[k]) for n, k in zip(numbers, names, strict=True)
-        }
-        return {number: weights.get(number, 1.0) for number in range(len(self.labels))}
+        known = {key: i for i, name in enumerate(self.labels) for key in (name, i)}
+        weights = dict.fromkeys(range(len(self.labels)), 1.0)
+        try:
+            for label, weight in dict(class_weight).items():
+                weights[known[label]] = float(weight)
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"class_weight={class_weight!r}: expected a dictionary from labels, "
+                f"numbers or names, to their weights. The labels are {self._listed()}."
+            ) from None
+        return weights
 
     def _listed(self):
         few = ", ".join(self.labels[:10])
@@ -230,11 +239,15 @@ class TextClassifier(Task):
 
 
 def _label_names(labels):
-    names = tuple(str(label) for label in labels)
+    """Labels as strings; a set or dictionary is refused, for its order is by chance."""
+    ordered = isinstance(labels, Sequence | np.ndarray) and not isinstance(labels, str)
+    given = list(labels) if ordered else []
+    named = all(isinstance(label, str | numbers.Integral) for label in given)
+    names = tuple(map(str, given))
     repeated = sorted({name for name in names if names.count(name) > 1})
-    if isinstance(labels, str) or len(names) < 2 or repeated:
+    if len(names) < 2 or repeated or not named:
         problem = f"{repeated} twice" if repeated else f"{labels!r}"
         raise InputError(
-            f"labels has {problem}; expected two different names at least."
+            f"labels has {problem}; expected a list of two different names at least."
         )
     return names

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.errors import InputError
 from zoo.export import export_saved_model
 from zoo.tasks import examples as forms
 from zoo.tasks.pooling import Pooling, pool
@@ -93,8 +94,14 @@ class TextEmbedder(Task):
     def _vectors(self, given):
         if forms.is_one_text(given):
             given = [given]
-        numeric = isinstance(given, np.ndarray) and given.dtype.kind == "f"
+        array = isinstance(given, np.ndarray | tf.Tensor)
+        numeric = array and np.asarray(given).dtype.kind == "f"
         found = np.atleast_2d(given) if numeric else self.embed(given)
+        if found.ndim != 2 or found.shape[1] != self.width:
+            raise InputError(
+                f"embeddings have shape {found.shape}; those of this model have "
+                f"[N, {self.width}]."
+            )
         return unit(tf.constant(found, tf.float32)).numpy()
 
     @property

@@ -1,6 +1,7 @@
 """Learning-rate schedules."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo.errors import ConfigError
@@ -22,6 +23,11 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             raise ConfigError(
                 f"warmup_steps={warmup_steps} does not fit into total_steps="
                 f"{total_steps}."
+            )
+        if not isinstance(peak, int | float | np.number) or not peak > 0:
+            raise ConfigError(
+                f"peak={peak!r}: expected a positive learning rate. Schedules go into "
+                "an optimizer of your own."
             )
         self.peak = float(peak)
         self.warmup_steps = int(warmup_steps)
