@@ -59,6 +59,19 @@ def test_malformed_lines_are_counted_and_named(tmp_path):
     assert "2 malformed lines left out (line 3:" in table.report()
 
 
+def test_labels_lose_the_space_around_them_and_none_is_malformed(tmp_path):
+    path = written(tmp_path, "a.csv", "text,label\na, x\nb,x \nc,\nd, \n")
+    table = read_table(path)
+    assert (table.texts, table.labels) == (["a", "b"], ["x", "x"])
+    assert table.skipped == ((4, "no 'label'"), (5, "no 'label'"))
+
+
+def test_empty_lines_before_the_header_are_passed_over(tmp_path):
+    assert read_table(written(tmp_path, "a.csv", "\n\ntext,label\na,x\n")).texts == [
+        "a"
+    ]
+
+
 def test_malformed_json_lines_are_counted_and_named(tmp_path):
     lines = '{"text": "a", "label": "x"}\n{oops\n[1]\n{"text": "b"}\n'
     lines += '{"text": {}, "label": 1}'
@@ -94,6 +107,12 @@ def test_a_column_that_stands_there_twice_is_refused(tmp_path):
 def test_another_encoding_is_refused_with_its_line(tmp_path):
     path = written(tmp_path, "a.csv", b"text,label\nfine,x\ncaf\xe9,y\n")
     with pytest.raises(DataError, match=r"line 3: byte 0xe9 is not UTF-8.*iconv"):
+        read_table(path)
+
+
+def test_the_encoding_of_spreadsheets_is_named(tmp_path):
+    path = written(tmp_path, "a.csv", "text,label\nfine,x\n".encode("utf-16"))
+    with pytest.raises(DataError, match="iconv -f utf-16"):
         read_table(path)
 
 

@@ -50,8 +50,8 @@ def read_table(path, *, text="text", label="label", pair=None, file_format=None)
     Args:
         path: A .csv, .tsv or .jsonl file.
         text: Name of the column with the text.
-        label: Name of the column with the label, whose values become strings; None
-            where there is none.
+        label: Name of the column with the label, whose values become strings without
+            white space around them; None where there is none.
         pair: Name of the column with the second text of a pair, or None.
         file_format: "csv", "tsv" or "jsonl"; None: by the file's name.
 
@@ -75,6 +75,9 @@ def read_table(path, *, text="text", label="label", pair=None, file_format=None)
     found: dict[str, list[str]] = {name: [] for name in wanted}
     skipped = []
     for line, row in rows(content, path, kind, wanted):
+        if not isinstance(row, str) and label is not None:
+            row[label] = row[label].strip()
+            row = row if row[label] else f"no {label!r}"
         if isinstance(row, str):
             skipped.append((line, row))
             continue
@@ -103,9 +106,11 @@ def _decode(path):
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        # Excel's "Unicode text" is UTF-16; it begins with a byte order mark.
+        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
         raise DataError(
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
-            "Convert the file, for example with iconv -f latin1 -t utf-8."
+            f"Convert the file, for example with iconv -f {encoding} -t utf-8."
         ) from error
 
 
@@ -119,7 +124,7 @@ def _separated_rows(content, path, kind, wanted):
     with _long_fields():
         line = 1
         try:
-            header = next(reader)
+            header = next(row for row in reader if row)
             _check_columns(header, wanted, path)
             while True:
                 line = reader.line_num + 1
