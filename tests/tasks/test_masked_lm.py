@@ -67,6 +67,14 @@ def test_a_head_of_its_own_is_used_and_saved(config, tokenizer, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_configuration_with_a_pooler_is_one_without_here(config, tokenizer, tmp_path):
+    assert config.pooler
+    model = MaskedLM(config, tokenizer=tokenizer)
+    assert not model.config.pooler
+    model.save_pretrained(tmp_path)
+    assert MaskedLM.from_pretrained(tmp_path).config.pooler is False
+
+
 def test_a_text_without_a_mask_is_refused(masked_lm):
     with pytest.raises(InputError, match=r"text 1 has no \[MASK\]: 'b'"):
         masked_lm.fill_mask(["a [MASK]", "b"])

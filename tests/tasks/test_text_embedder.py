@@ -189,3 +189,9 @@ def test_real_sentences_have_the_similarities_of_the_reference(sample):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert model.max_length == 256
     np.testing.assert_allclose(tf.norm(model.embed(sentences), axis=1), 1, atol=1e-6)
+
+
+def test_a_configuration_with_a_pooler_is_one_without_here(config, tokenizer, tmp_path):
+    assert config.pooler
+    TextEmbedder(config, tokenizer=tokenizer).save_pretrained(tmp_path)
+    assert TextEmbedder.from_pretrained(tmp_path).config.pooler is False

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.layers.feedforward import activation
 from zoo.layers.linear import Linear, multiply
@@ -69,7 +70,7 @@ class MaskedLM(Task):
     architecture = "masked_lm"
 
     def __init__(self, config, **kwargs):
-        super().__init__(config, **kwargs)
+        super().__init__(self.adapt_config(TransformerConfig.of(config)), **kwargs)
         config, options = self.config, {"dtype": self.dtype_policy}
         self.activation = activation(config.hidden_act)
         self.transform = Linear(

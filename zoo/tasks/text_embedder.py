@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.export import export_saved_model
 from zoo.tasks import examples as forms
@@ -32,7 +33,7 @@ class TextEmbedder(Task):
     def __init__(
         self, config, *, pooling="mean", normalize=False, lowercase=False, **kwargs
     ):
-        super().__init__(config, **kwargs)
+        super().__init__(self.adapt_config(TransformerConfig.of(config)), **kwargs)
         self.pooling = Pooling(pooling, normalize, lowercase=lowercase)
         self.build()
 
