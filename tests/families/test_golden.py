@@ -77,6 +77,11 @@ def test_a_checkpoint_of_another_kind_names_the_class_that_fits(family):
                 cls.from_pretrained(GOLDEN / family)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fixture_is_small(name):
+    assert sum(path.stat().st_size for path in (GOLDEN / name).iterdir()) < 300_000
+
+
 def config_of(name):
     return read_json(GOLDEN / name / "config.json")
 
