@@ -43,8 +43,8 @@ def read_flags(arguments=None):
     add("--label-column", default="label", help="column that holds the label")
     add("--model", help="directory or hub id of an encoder; without it, MiniLM")
     add("--output", type=Path, default=Path("runs/text_classification"), help="results")
-    add("--epochs", type=int, default=1, help="passes over the data")
-    add("--batch-size", type=int, default=32, help="examples in a step")
+    add("--epochs", type=_positive, default=1, help="passes over the data")
+    add("--batch-size", type=_positive, default=32, help="examples in a step")
     add("--learning-rate", type=float, default=1e-4, help="its peak")
     add("--max-length", type=int, default=128, help="tokens; longer texts are cut")
     add("--seed", type=int, default=7, help="of the split, new weights and dropout")
@@ -91,7 +91,11 @@ def baseline_accuracy(train, held_out):
 
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
     model = make_pipeline(vectors, LogisticRegression(C=10, max_iter=1000))
-    return model.fit(*train).score(*held_out)
+    try:
+        return model.fit(*train).score(*held_out)
+    except ValueError:  # no word stands in two texts: nothing to tell labels apart by
+        commonest = Counter(train[1]).most_common(1)[0][0]
+        return held_out[1].count(commonest) / len(held_out[1])
 
 
 class Curve(keras.callbacks.Callback):
@@ -150,8 +154,13 @@ def main(arguments=None):
     keras.utils.set_random_seed(flags.seed)
 
     train, held_out = read_data(flags)
-    labels = sorted(set(train[1]))
+    # A rare label may stand among those held out alone; in a file of its own it is odd.
+    labels = sorted({*train[1], *(() if flags.validation else held_out[1])})
     print(f"{len(train[0]):,} examples to train on, {len(held_out[0]):,} held out")
+    try:
+        flags.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--output {flags.output}: {error.strerror}.") from error
     started = time.perf_counter()  # downloads are over, unless the model is on a hub
 
     classifier = TextClassifier.from_pretrained(
@@ -162,7 +171,6 @@ def main(arguments=None):
     untrained = classifier.evaluate(*held_out, verbose=0, return_dict=True)
     baseline = baseline_accuracy(train, held_out)
 
-    flags.output.mkdir(parents=True, exist_ok=True)
     curve = Curve()
     fit_started = time.perf_counter()
     classifier.fit(
@@ -176,8 +184,8 @@ def main(arguments=None):
     fit_seconds = time.perf_counter() - fit_started
     accuracy = curve.held_out[-1][2]
 
-    draw(curve, untrained, baseline, flags.output / "curve.png")
     classifier.save_pretrained(flags.output / "model")
+    draw(curve, untrained, baseline, flags.output / "curve.png")
     common = Counter(held_out[1]).most_common(1)[0][1] / len(held_out[1])
     metrics = {
         "accuracy": accuracy,
@@ -220,6 +228,12 @@ def main(arguments=None):
         f"{metrics['seconds']:.0f} s, {fit_seconds:.0f} of them training; with reading"
         f" the data {time.perf_counter() - began:.0f} s"
     )
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+    return int(text)
 
 
 def _plain(value):

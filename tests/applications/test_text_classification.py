@@ -133,6 +133,40 @@ def test_too_few_examples_are_refused(tmp_path):
         text_classification.main(["--data", str(path)])
 
 
+def test_a_rare_label_that_is_held_out_alone_and_unlike_words_are_no_failure(
+    model, tmp_path
+):
+    path = tmp_path / "rare.csv"
+    rows = "".join(f"{chr(97 + i)},{'xy'[i % 2]}\n" for i in range(20))
+    path.write_text("text,label\n" + rows.replace("g,x", "g,rare"))
+    flags = ["--data", str(path), "--model", str(model), "--output", str(tmp_path)]
+    seed = next(
+        seed
+        for seed in map(str, range(100))
+        if "rare"
+        in text_classification.read_data(
+            text_classification.read_flags([*flags, "--seed", seed])
+        )[1][1]
+    )
+    text_classification.main([*flags, "--seed", seed, "--no-export"])
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["labels"] == ["rare", "x", "y"]
+
+
+def test_an_output_that_cannot_be_made_is_refused_before_training(reviews):
+    flags = ["--data", str(reviews), "--text-column", "review"]
+    flags += ["--label-column", "verdict", "--output", str(reviews)]
+    with pytest.raises(DataError, match=r"--output .*exists"):
+        text_classification.main(flags)
+
+
+@pytest.mark.parametrize("flag", ["--epochs", "--batch-size"])
+def test_numbers_that_make_no_sense_are_refused(flag, capsys):
+    with pytest.raises(SystemExit):
+        text_classification.read_flags([flag, "0"])
+    assert "whole number from 1 on" in capsys.readouterr().err
+
+
 def test_every_flag_is_explained(capsys):
     with pytest.raises(SystemExit):
         text_classification.main(["--help"])

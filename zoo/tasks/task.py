@@ -375,7 +375,7 @@ class Task(TransformerModel):
             seed = random.randrange(2**31)
         if not isinstance(seed, int | np.integer) or abs(seed) >= 2**63:
             raise InputError(f"seed={seed!r}: expected a whole number of 64 bits.")
-        if not isinstance(epochs, int | np.integer) or epochs < 0:
+        if not isinstance(epochs, int) or epochs < 0:
             raise InputError(f"epochs={epochs!r}: expected a whole number from 0 on.")
         data, steps = self._training_data(
             training, batch_size, shuffle, seed, steps_per_epoch, initial_epoch
