@@ -231,13 +231,14 @@ def test_a_tensor_too_few_or_too_many_is_named(tmp_path):
 # -- The real one
 
 PASSAGE = """\
-The Seine rises in Burgundy and flows for nearly eight hundred kilometres to the sea.
-For most of its history the river was the main road of the country: wine, grain, stone
-and timber came down to the capital on barges, and the quays where they were unloaded
-gave their names to the streets behind them. Railways took most of that trade away in
-the nineteenth century, but the river still carries sand and gravel for building, and
-several million people take a trip on it each year to see the bridges and the cathedral.
-"""
+Water is one of the most common substances on Earth. It covers about seventy percent of
+the surface of our planet, most of it in the oceans. Water can exist in three states: as
+a solid, as a liquid, and as a gas. When water is cooled below zero degrees Celsius it
+freezes and becomes ice, and when it is heated to one hundred degrees it boils and
+becomes steam. All living things need water to survive. The water cycle describes how
+water moves through the environment: it evaporates from the oceans, forms clouds, falls
+as rain or snow, and flows back to the sea in rivers.
+""".replace("\n", " ").strip()
 OTHERS = [
     "def f(x):\n\treturn [i ** 2 for i in range(1024)]  # 3.14",
     "法国的首都是巴黎，人口约二百万。",
