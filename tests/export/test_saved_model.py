@@ -93,3 +93,9 @@ def test_what_fails_in_the_clean_process_is_said(tmp_path):
     where = export_saved_model(tmp_path, {"serving_default": (lengths, TEXT)})
     with pytest.raises(ExportError, match="nothing_such"):
         run_in_clean_process(where, {"text": ["a"]}, signature="nothing_such")
+
+
+def test_a_directory_without_a_saved_model_is_refused(tmp_path):
+    for directory in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ExportError, match=r"holds no saved_model\.pb"):
+            run_in_clean_process(directory, {"text": ["a"]})

@@ -60,9 +60,15 @@ def run_in_clean_process(directory, inputs, *, signature="serving_default"):
         dict of lists, by name of the output.
 
     Raises:
-        ExportError: with what the process said, if it failed.
+        ExportError: if there is no SavedModel, or with what the process said, if it
+            failed.
     """
     directory = Path(directory).absolute()
+    if not (directory / "saved_model.pb").is_file():
+        raise ExportError(
+            f"{directory} holds no saved_model.pb. Pass the directory that "
+            "export_saved_model returned; with a version it lies below the one given."
+        )
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps([str(directory), signature, dict(inputs)]),

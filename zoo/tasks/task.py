@@ -373,7 +373,7 @@ class Task(TransformerModel):
             self.compile()
         if seed is None:
             seed = random.randrange(2**31)
-        if not isinstance(seed, int | np.integer) or abs(seed) >= 2**63:
+        if not isinstance(seed, int | np.integer) or abs(int(seed)) >= 2**63:
             raise InputError(f"seed={seed!r}: expected a whole number of 64 bits.")
         if not isinstance(epochs, int) or epochs < 0:
             raise InputError(f"epochs={epochs!r}: expected a whole number from 0 on.")
