@@ -1,10 +1,14 @@
-"""Every Python block of the README files and of docs/ runs.
+"""Every Python block of the README files and of docs/ runs and prints what is said.
 
-The blocks of one file run in order, in one namespace, in an empty working directory. A
-block that an HTML comment `<!-- marker: download -->` stands above (with only blank
-lines between) runs under `-m download` alone, after the blocks before it.
+A block of text directly below one of Python is what that prints; where lines are broken
+does not matter. The blocks of one file run in order, in one namespace, in an empty
+working directory. A block that an HTML comment `<!-- marker: download -->` stands above
+(with only blank lines between) runs under `-m download` alone, after the blocks before
+it.
 """
 
+import contextlib
+import io
 import linecache
 import re
 from dataclasses import dataclass
@@ -21,19 +25,23 @@ MARKER = re.compile(r"<!-- marker: (?P<name>\w+) -->")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code: its text, the line it starts on, and its marker, or ""."""
+    """One block of code: its text, its first line, its marker, and what it prints."""
 
     text: str
     line: int
-    marker: str
+    marker: str = ""
+    printed: str = ""
 
 
 def python_blocks(text):
     """The blocks of a Markdown text that are fenced as `python`."""
     blocks, marker = [], ""
-    for token in MarkdownIt().parse(text):
+    tokens = MarkdownIt().parse(text)
+    for token, below in zip(tokens, [*tokens[1:], None], strict=True):
         if token.type == "fence" and token.info.split()[:1] == ["python"]:
-            blocks.append(Block(token.content, token.map[0] + 2, marker))
+            is_output = below is not None and below.info.split()[:1] == ["text"]
+            printed = below.content if is_output else ""
+            blocks.append(Block(token.content, token.map[0] + 2, marker, printed))
         # Tokens that only open or close a list or the like have no content.
         if token.type in ("fence", "html_block") or token.content:
             found = MARKER.fullmatch(token.content.strip())
@@ -55,7 +63,10 @@ def run_blocks(blocks, page, markers):
             block.text.splitlines(True),
             name,
         )
-        exec(compile(block.text, name, "exec"), namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(block.text, name, "exec"), namespace)
+        if block.printed:
+            assert printed.getvalue().split() == block.printed.split(), name
 
 
 def pages():
@@ -85,6 +96,53 @@ def test_a_failing_block_fails_and_names_its_line():
     with pytest.raises(AssertionError) as caught:
         run_blocks(blocks, "page.md", set())
     assert str(caught.traceback[-1].path) == "page.md:8"
+
+
+def test_a_block_that_prints_something_else_fails_and_is_named():
+    page = "```python\nprint(1,\n      2)\n```\n\n```text\n1\n{}\n```"
+    run_blocks(python_blocks(page.format(2)), "page.md", set())
+    with pytest.raises(AssertionError, match=r"page\.md:2"):
+        run_blocks(python_blocks(page.format(3)), "page.md", set())
+
+
+def in_chinese(page):
+    if page.parent == ROOT:
+        return page.with_suffix(".zh.md")
+    return page.parent / "zh" / page.name
+
+
+# Tables of the benchmark program, which has no Chinese: docs/zh/README.md links to it.
+ENGLISH_ALONE = {"benchmarks.md"}
+TRANSLATED = [
+    page
+    for page in PAGES
+    if not {"zh", "README.zh.md"} & {page.parent.name, page.name}
+    and page.name not in ENGLISH_ALONE
+]
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=lambda page: page.name)
+def test_both_languages_have_the_same_code_and_the_same_sections(page):
+    ours, theirs = (
+        MarkdownIt().enable("table").parse(each.read_text(encoding="utf-8"))
+        for each in (page, in_chinese(page))
+    )
+    for kind in ("fence", "heading_open", "tr_open", "list_item_open"):
+        found = [
+            [t.tag + t.info + t.content for t in tokens if t.type == kind]
+            for tokens in (ours, theirs)
+        ]
+        assert found[0] == found[1], kind
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page):
+    tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
+    inline = [child for token in tokens for child in token.children or []]
+    links = [child.attrs["href"] for child in inline if child.type == "link_open"]
+    files = [link.split("#")[0] for link in links if "://" not in link]
+    missing = [link for link in files if link and not (page.parent / link).exists()]
+    assert not missing
 
 
 def test_only_python_blocks_count_and_markers_hold_for_one_block():
@@ -119,9 +177,9 @@ inside another block
 """
     assert python_blocks(text) == [
         Block("a = fetch()\n", 5, "download"),
-        Block("b = 1\n", 9, ""),
-        Block("c = 2\n", 15, ""),
-        Block("d = 3\n", 27, ""),
+        Block("b = 1\n", 9),
+        Block("c = 2\n", 15),
+        Block("d = 3\n", 27),
     ]
 
 
