@@ -182,6 +182,19 @@ def test_rotary_pairs_are_taken_apart(tmp_path):
         np.testing.assert_array_equal(part, ours[3:5])
 
 
+@pytest.mark.parametrize("kind", ["F16", "Q4_K"])
+def test_rotary_pairs_of_heads_larger_than_a_chunk_are_taken_apart(tmp_path, kind):
+    heads, d, width = 2, 64, 4096
+    data, values = files.stored((heads * d, width), kind, np.random.default_rng(0))
+    tensors = {"q": (data, kind, values)}
+    path = files.write(tmp_path / "x.gguf", {"general.architecture": "llama"}, tensors)
+    wanted = values.reshape(heads, d // 2, 2, width).swapaxes(1, 2)
+    with GgufCheckpoint(path) as checkpoint:
+        checkpoint.rename({"q": ("query", Interleaved(heads))})
+        found = checkpoint.read("query", np.float32)
+    np.testing.assert_array_equal(found, wanted.reshape(values.shape))
+
+
 def test_matrices_are_reversed_and_names_that_are_not_wanted_go(tmp_path):
     matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
     tensors = files.as_float32({"m": matrix, "gone": matrix, "same": matrix})
