@@ -10,6 +10,7 @@ from zoo.layers.masks import AttentionBias
 from zoo.layers.norms import Norm
 from zoo.layers.positions import rotate
 from zoo.layers.precision import widened
+from zoo.layers.xla import barrier, in_xla
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -74,16 +75,27 @@ class Attention(keras.layers.Layer):
                 norm.build((None, None, None, self.head_dim))
         self.built = True
 
-    def call(self, x, bias=None, angles=None, states=None, first=None, training=None):
+    def call(
+        self,
+        x,
+        bias=None,
+        angles=None,
+        states=None,
+        first=None,
+        memory=None,
+        training=None,
+    ):
         """Attends.
 
         Args:
             x: `[B, T, D]`.
             bias: AttentionBias, or None where every query sees every key.
             angles: Rotary angles of the positions, or None.
-            states: `[B, S, D]` to attend to; cross-attention only.
+            states: `[B, S, D]` to attend to, or what `keys_and_values` made of them;
+                cross-attention only.
             first: Self-attention only: compute the first so many queries, T of the
                 output, over all keys; None: all.
+            memory: Memory of the tokens before, which takes in these; or None.
 
         Returns:
             `[B, T, D]`. A query that sees no key gets zeros from the heads.
@@ -92,6 +104,8 @@ class Attention(keras.layers.Layer):
         if first is not None:
             bias = bias.of_first(first)
         queries, keys, values = self.project(x, states, angles, first)
+        if memory is not None:
+            keys, values = memory.extend(keys, values)
         return self.out_proj(self.attend(queries, keys, values, bias, training))
 
     def project(self, x, states=None, angles=None, first=None):
@@ -99,8 +113,9 @@ class Attention(keras.layers.Layer):
         heads, kv = self.heads, self.kv_heads
         if self.cross:
             queries = self._split_heads(self.query(x), heads)
-            both = self._split_heads(self.key_value(states), 2 * kv)
-            keys, values = tf.split(both, 2, 1)
+            if not isinstance(states, tuple):
+                states = self.keys_and_values(states)
+            keys, values = states
         elif first is not None:
             rows = heads * self.head_dim
             queries = self._split_heads(self.qkv.part(x[:, :first], 0, rows), heads)
@@ -119,6 +134,11 @@ class Attention(keras.layers.Layer):
         # Scaling queries and not scores costs S times less and keeps float16 in range.
         return queries * tf.cast(self.scale, queries.dtype), keys, values
 
+    def keys_and_values(self, states):
+        """What cross-attention sees of `states` `[B, S, D]`: two `[B, K, S, d]`."""
+        both = self._split_heads(self.key_value(states), 2 * self.kv_heads)
+        return tuple(tf.split(both, 2, 1))
+
     def attend(self, queries, keys, values, bias, training=None):
         """Softmax-weighted sums of values, `[B, T, H d]`."""
         shape, group = tf.shape(queries), self.heads // self.kv_heads
@@ -126,7 +146,11 @@ class Attention(keras.layers.Layer):
         if group > 1:  # the queries of a group stand below each other: no key is copied
             stacked = [batch, self.kv_heads, group * length, self.head_dim]
             queries = tf.reshape(queries, stacked)
-        scores = tf.matmul(queries, keys, transpose_b=True)
+        if queries.shape[2] == 1 and in_xla():
+            scores = barrier(tf.matmul(keys, queries, transpose_b=True))
+            scores = tf.linalg.matrix_transpose(scores)
+        else:
+            scores = tf.matmul(queries, keys, transpose_b=True)
         if group > 1:
             scores = tf.reshape(scores, [batch, self.heads, length, -1])
         weights = self._weights(scores, bias)

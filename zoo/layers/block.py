@@ -68,6 +68,7 @@ class Block(keras.layers.Layer):
         states=None,
         states_bias=None,
         first=None,
+        memory=None,
         training=None,
     ):
         """One step along the residual stream.
@@ -76,9 +77,11 @@ class Block(keras.layers.Layer):
             x: `[B, T, D]`.
             bias: AttentionBias of the self-attention.
             angles: Rotary angles, or None.
-            states: An encoder's output `[B, S, D]`, for cross-attention.
+            states: An encoder's output `[B, S, D]` for cross-attention, or its keys
+                and values.
             states_bias: AttentionBias over `states`.
             first: Compute the outputs of the first so many tokens alone; None: of all.
+            memory: Memory of the self-attention, or None.
 
         Returns:
             `[B, T, D]`, or `[B, first, D]`.
@@ -87,7 +90,12 @@ class Block(keras.layers.Layer):
 
         def attend(y):
             return self.attention(
-                y, bias=bias, angles=angles, first=first, training=training
+                y,
+                bias=bias,
+                angles=angles,
+                first=first,
+                memory=memory,
+                training=training,
             )
 
         def attend_across(y):

@@ -144,7 +144,8 @@ class FeedForward(keras.layers.Layer):
             act = IN_INFERENCE.get(act, act)
         # All tokens in one matrix: nothing stands between product and activation, so
         # that TensorFlow makes one kernel of them where it can.
-        y = finite(self.up(tf.reshape(x, [-1, x.shape[-1]])))
+        flat = x if x.shape[1] == 1 else tf.reshape(x, [-1, x.shape[-1]])
+        y = finite(self.up(flat))
         if self.gated:
             gate, y = tf.split(y, 2, -1)
             y = finite(y * act(gate))

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from zoo.layers.initializers import Normal
+from zoo.layers.xla import barrier, in_xla
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -76,7 +77,10 @@ def multiply(x, weight, bias=None):
     weight, flat = tf.cast(weight, x.dtype), x
     if x.shape.rank != 2:
         flat = tf.reshape(x, [-1, x.shape[-1]])
-    if x.shape.rank == 3 and x.shape[1] != 1 and weight.shape[0] < weight.shape[1]:
+    single = x.shape.rank == 3 and x.shape[1] == 1
+    if single and in_xla():
+        y = tf.transpose(barrier(tf.matmul(weight, flat, transpose_b=True)))
+    elif x.shape.rank == 3 and not single and weight.shape[0] < weight.shape[1]:
         y = tf.matmul(flat[None], weight[None], transpose_b=True)[0]
     else:
         y = tf.matmul(flat, weight, transpose_b=True)

@@ -1,15 +1,34 @@
 """A stack of blocks: what an encoder and a decoder are, but for their embeddings."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.layers.block import Block
+from zoo.layers.cache import Cache, Memory, size_of
 from zoo.layers.dropout import Dropout
 from zoo.layers.initializers import in_outline
 from zoo.layers.masks import attention_bias, visible_keys
 from zoo.layers.norms import Norm
 from zoo.layers.positions import RelativeBias, alibi_bias, rotary_angles
+
+
+class Order(NamedTuple):
+    """Where the queries and the keys of a pass stand.
+
+    Attributes:
+        queries, keys: Their places in the row, int32 `[T]` and `[S]`.
+        query_positions, key_positions: Their positions, int32 `[B or 1, T or S]`.
+        mask: `[B, S]`, non-zero at valid keys, or None.
+    """
+
+    queries: tf.Tensor
+    keys: tf.Tensor
+    query_positions: tf.Tensor
+    key_positions: tf.Tensor
+    mask: tf.Tensor | None
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -64,6 +83,9 @@ class Stack(keras.layers.Layer):
         """Which block a layer applies: those of one group follow one another."""
         return layer * len(self.blocks) // self.depth
 
+    def _block(self, layer):
+        return self.blocks[self._group(layer)]
+
     def build(self, input_shape=None):
         if self.built:
             return
@@ -102,52 +124,162 @@ class Stack(keras.layers.Layer):
         """
         if position_ids is not None and position_ids.shape.rank == 1:
             position_ids = position_ids[None]
+        index = tf.range(tf.shape(x)[1])
+
+        def bias(window, table):
+            order = Order(index, index, position_ids, position_ids, attention_mask)
+            return self._bias(order, window, table)
+
+        every = self._run(
+            x,
+            bias,
+            position_ids,
+            states=[states] * self.depth,
+            states_bias=None if states is None else attention_bias(None, states_mask),
+            first=first,
+            training=training,
+        )
+        return every if every_state else every[-1]
+
+    def prefill(
+        self,
+        x,
+        position_ids,
+        padding,
+        *,
+        length,
+        slack=0,
+        states=None,
+        states_mask=None,
+    ):
+        """The first pass over tokens that others will follow.
+
+        Args:
+            x: `[B, T, D]`, padded on the left.
+            position_ids: int32 `[B, T]`.
+            padding: How many tokens of each row are padding, int32 `[B]`.
+            length: Tokens that the cache shall have room for, padding included.
+            slack: Tokens that one later pass may bring besides the first.
+            states: An encoder's output `[B, S, D]`, for cross-attention.
+            states_mask: `[B, S]`, non-zero where `states` are valid, or None.
+
+        Returns:
+            `[B, T, D]`, and a Cache.
+        """
+        across = ()
+        if states is not None:
+            across = tuple(
+                self._block(layer).cross_attention.keys_and_values(states)
+                for layer in range(self.depth)
+            )
+        memories = [
+            Memory(length=length, window=self.config.window(layer), slack=slack)
+            for layer in range(self.depth)
+        ]
+        cache = Cache(
+            layers=(),
+            across=across,
+            across_mask=() if states_mask is None else states_mask,
+            padding=padding,
+            place=tf.constant(0),
+        )
+        return self._run_cached(x, position_ids, cache, memories)
+
+    def advance(self, x, position_ids, cache):
+        """A pass over the next tokens.
+
+        Args:
+            x: `[B, T, D]`, T known when traced.
+            position_ids: int32 `[B, T]`.
+            cache: What the pass before returned.
+
+        Returns:
+            `[B, T, D]`, and the Cache for the pass after.
+        """
+        memories = [
+            Memory(
+                window=self.config.window(layer),
+                written=cache.layers[layer],
+                place=cache.place,
+            )
+            for layer in range(self.depth)
+        ]
+        return self._run_cached(x, position_ids, cache, memories)
+
+    def _run_cached(self, x, position_ids, cache, memories):
+        count = size_of(x, 1)
+        queries = cache.place + tf.range(count)
+
+        def bias(window, table):
+            keys = next(m for m in memories if m.window == window).key_index(count)
+            mask = keys[None] >= cache.padding[:, None]
+            order = Order(queries, keys, queries[None], keys[None], mask)
+            made = self._bias(order, window, table)
+            # After the first pass there is no padding among the queries.
+            return made._replace(seen=None) if cache.layers else made
+
+        across_mask = cache.across_mask if tf.is_tensor(cache.across_mask) else None
+        x = self._run(
+            x,
+            bias,
+            position_ids,
+            states=cache.across or [None] * self.depth,
+            states_bias=attention_bias(None, across_mask) if cache.across else None,
+            memories=memories,
+            training=False,
+        )[-1]
+        layers = tuple(memory.written for memory in memories)
+        return x, cache._replace(layers=layers, place=cache.place + count)
+
+    def _run(
+        self,
+        x,
+        bias,
+        position_ids,
+        *,
+        states,
+        states_bias,
+        first=None,
+        memories=None,
+        training=None,
+    ):
+        """The input, each block's output, and the last one after the norm."""
         angles = None
         if self.config.position == "rotary":
             angles = rotary_angles(self.config, position_ids)
-        biases = self._biases(tf.shape(x)[1], attention_mask, position_ids)
-        states_bias = None if states is None else attention_bias(None, states_mask)
+        biases: dict = {}  # layers of one kind share one tensor
         every = []
-        for index in range(self.depth):
+        for layer in range(self.depth):
             every.append(x)
-            x = self.blocks[self._group(index)](
+            window = self.config.window(layer)
+            table = min(self._group(layer), len(self.relative_biases) - 1)
+            if (window, table) not in biases:
+                biases[window, table] = bias(window, table)
+            x = self._block(layer)(
                 x,
-                bias=biases[index],
+                bias=biases[window, table],
                 angles=angles,
-                states=states,
+                states=states[layer],
                 states_bias=states_bias,
-                first=first if index == self.depth - 1 else None,
+                first=first if layer == self.depth - 1 else None,
+                memory=memories[layer] if memories else None,
                 training=training,
             )
         if self.final_norm is not None:
             x = self.final_norm(x)
-        x = self.dropout(x, training=training)
-        return [*every, x] if every_state else x
+        return [*every, self.dropout(x, training=training)]
 
-    def _biases(self, length, mask, position_ids):
-        """AttentionBias of each layer; layers of one kind share one tensor."""
-        index = tf.range(length)
-        made = {}
-        biases = []
-        for layer in range(self.depth):
-            window = self.config.window(layer)
-            table = min(self._group(layer), len(self.relative_biases) - 1)
-            if (window, table) not in made:
-                made[window, table] = self._bias(
-                    index, window, table, mask, position_ids
-                )
-            biases.append(made[window, table])
-        return biases
-
-    def _bias(self, index, window, table, mask, position_ids):
-        pattern = visible_keys(index, index, causal=self.causal, window=window)
-        bias = attention_bias(pattern, mask)
+    def _bias(self, order, window, table):
+        """AttentionBias of the layers with this window and this relative bias."""
+        queries, keys = order.queries, order.keys
+        pattern = visible_keys(queries, keys, causal=self.causal, window=window)
+        bias = attention_bias(pattern, order.mask)
         if table >= 0:
-            relative = self.relative_biases[table](index, index)
+            relative = self.relative_biases[table](queries, keys)
             bias = bias.plus(tf.cast(relative, tf.float32))
         if self.config.position == "alibi":
-            heads = self.config.num_attention_heads
-            bias = bias.plus(alibi_bias(heads, position_ids, position_ids))
+            places = order.query_positions, order.key_positions
+            bias = bias.plus(alibi_bias(self.config.num_attention_heads, *places))
         return bias
 
     def compute_output_shape(self, input_shape):

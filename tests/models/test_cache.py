@@ -1,0 +1,101 @@
+"""Passes over a cache: the same logits as one pass over everything."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.config import TransformerConfig
+from zoo.models import GPTModel, T5Model
+
+PROMPT, MORE, PADDING = 7, 3, np.array([0, 2, 5], np.int32)
+SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+ROTARY = {"position": "rotary", "norm": "rms", "feedforward": "gated"}
+DECODERS = {
+    "learned": {"position": "learned", "max_position_embeddings": 64},
+    "grouped heads": {**ROTARY, "num_key_value_heads": 2, "qk_norm": "rms"},
+    "window": {**ROTARY, "num_key_value_heads": 1, "sliding_window": 4},
+    "some windows": {
+        **ROTARY,
+        "sliding_window": 4,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+    "long window": {**ROTARY, "sliding_window": 9},
+    "alibi": {"position": "alibi"},
+    "parallel": {**ROTARY, "norm_place": "parallel", "attn_logit_softcapping": 5.0},
+}
+
+
+def decoder_case(name):
+    model = GPTModel(TransformerConfig(**SIZES, **DECODERS[name]))
+    ids = _ids(PROMPT + MORE)
+    mask = (np.arange(PROMPT + MORE) >= PADDING[:, None]).astype(np.int32)
+    prompt = {"input_ids": ids[:, :PROMPT], "padding": PADDING}
+    return model, {"input_ids": ids, "attention_mask": mask}, prompt, ids
+
+
+def encoder_decoder_case(_):
+    model = T5Model(TransformerConfig(**SIZES, position="relative", norm="rms"))
+    ids, source = _ids(PROMPT + MORE), _ids(5)
+    source_mask = np.array([[1] * 5, [1] * 3 + [0] * 2, [1] + [0] * 4], np.int32)
+    mask = (np.arange(PROMPT + MORE) >= PADDING[:, None]).astype(np.int32)
+    shared = {"input_ids": source, "attention_mask": source_mask}
+    whole = {**shared, "decoder_input_ids": ids, "decoder_attention_mask": mask}
+    prompt = {**shared, "decoder_input_ids": ids[:, :PROMPT], "padding": PADDING}
+    return model, whole, prompt, ids
+
+
+CASES = {name: decoder_case for name in DECODERS} | {"t5": encoder_decoder_case}
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize("tokens", [1, 3], ids=["one at a time", "three at a time"])
+@pytest.mark.parametrize("name", CASES)
+def test_logits_over_a_cache_equal_those_of_one_pass(name, tokens, jit):
+    model, whole, prompt, ids = CASES[name](name)
+    expected = model(whole, training=False)[:, PROMPT - 1 :]
+
+    @tf.function(jit_compile=jit)
+    def by_steps(prompt, ids):
+        logits, cache = model.prefill(prompt, length=PROMPT + MORE, slack=tokens - 1)
+        found = [logits[:, None]]
+        for start in range(PROMPT, PROMPT + MORE, tokens):
+            logits, cache = model.advance(ids[:, start : start + tokens], cache)
+            found.append(logits)
+        return tf.concat(found, 1)
+
+    found = by_steps(prompt, ids)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_layers_with_a_window_keep_no_more_than_it():
+    model, _, prompt, _ = decoder_case("some windows")
+    _, cache = model.prefill(prompt, length=40)
+    assert [keys.shape[2] for keys, _ in cache.layers] == [4, 40]
+
+
+@pytest.mark.parametrize("name", ["grouped heads", "some windows"])
+def test_a_rewound_cache_goes_on_as_if_the_tokens_had_not_been(name):
+    model, _, prompt, ids = decoder_case(name)
+    _, cache = model.prefill(prompt, length=PROMPT + MORE, slack=2)
+    expected, _ = model.advance(tf.constant(ids[:, -3:]), cache)
+    _, other = model.advance(tf.constant(ids[:, :3]), cache)
+    found, _ = model.advance(tf.constant(ids[:, -3:]), other.rewound(cache.place))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_cache_can_go_on_with_other_rows():
+    model, _, prompt, ids = decoder_case("grouped heads")
+    _, cache = model.prefill(prompt, length=PROMPT + MORE)
+    token = tf.constant(ids[:, -1:])
+    expected, _ = model.advance(token, cache)
+    found, _ = model.advance(tf.gather(token, [2, 2, 0]), cache.of_rows([2, 2, 0]))
+    np.testing.assert_allclose(found, tf.gather(expected, [2, 2, 0]), atol=1e-6)
+
+
+def _ids(count):
+    return np.random.default_rng(0).integers(0, 50, (3, count)).astype(np.int32)

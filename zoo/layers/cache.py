@@ -1,0 +1,116 @@
+"""Keys and values of the tokens that a stack has seen: each is computed once."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from zoo.layers.xla import write_slice
+
+
+class Cache(NamedTuple):
+    """What one pass leaves to the next; a structure of tensors for compiled loops.
+
+    Rows are padded on the left, so that all of them are at one place.
+
+    Attributes:
+        layers: Keys and values of each layer, both `[B, K, S, d]`. A layer with a
+            window keeps S = window tokens and writes them in turn.
+        across: Keys and values of an encoder's states for each layer, or ().
+        across_mask: `[B, S]`, non-zero where these states are valid, or ().
+        padding: How many tokens of each row are padding, int32 `[B]`.
+        place: Tokens written so far, padding included: int32 scalar.
+    """
+
+    layers: tuple
+    across: tuple
+    across_mask: Any
+    padding: tf.Tensor
+    place: tf.Tensor
+
+    def positions(self, count):
+        """Positions of the next `count` tokens, int32 `[B, count]`."""
+        index = self.place + tf.range(count)
+        return tf.maximum(index[None] - self.padding[:, None], 0)
+
+    def rewound(self, place):
+        """The same as if the tokens from `place` on had never been written."""
+        return self._replace(place=place)
+
+    def of_rows(self, rows):
+        """The cache of other rows, int32 `[B']`: what a beam search goes on with."""
+
+        layers, across, across_mask, padding = tf.nest.map_structure(
+            lambda x: tf.gather(x, rows), tuple(self[:4])
+        )
+        return Cache(layers, across, across_mask, padding, self.place)
+
+
+class Memory:
+    """The keys and values of one layer while a pass is traced.
+
+    Args:
+        length: Tokens that the cache shall hold, padding included.
+        window: Keys that a query sees, itself included; None: all.
+        slack: Tokens that a later pass may bring besides the first.
+        written: Keys and values so far, or None before the first pass.
+        place: How many tokens came before, padding included.
+    """
+
+    def __init__(self, *, length=None, window=None, slack=0, written=None, place=None):
+        self.window = window
+        self.written = written
+        self.place = place
+        if written is not None:
+            self.size = size_of(written[0])
+        elif window is None:
+            self.size = length
+        else:
+            self.size = least(length, window + slack)
+
+    def extend(self, keys, values):
+        """Takes in those of new tokens, and returns all that these may look at."""
+        if self.written is None:  # the first tokens look at each other
+            self.written = self._first(keys), self._first(values)
+            return keys, values
+        old_keys, old_values = self.written
+        self.written = self._next(old_keys, keys), self._next(old_values, values)
+        return self.written
+
+    def key_index(self, count):
+        """Which tokens the keys of a pass of `count` tokens stand for, int32 `[S]`."""
+        if self.place is None:
+            return tf.range(count)
+        if self.window is None:
+            return tf.range(self.size)
+        last = self.place + count - 1
+        return last - (last - tf.range(self.size)) % self.size
+
+    def _first(self, x):
+        count, size = size_of(x), self.size
+        x = tf.pad(x, [[0, 0], [0, 0], [0, most(size - count, 0)], [0, 0]])
+        if self.window is None:
+            return x
+        # Token i stands at i modulo the size.
+        return tf.roll(x[:, :, -size:], most(count - size, 0) % size, axis=2)
+
+    def _next(self, x, new):
+        if self.window is None:
+            return write_slice(x, new, self.place)
+        for i in range(new.shape[2]):  # the ring may end between two of them
+            x = write_slice(x, new[:, :, i : i + 1], (self.place + i) % self.size)
+        return x
+
+
+def size_of(x, axis=2):
+    """The size of an axis: an int where it is known, else a tensor."""
+    return tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
+
+
+def most(a, b):
+    """The larger one; an int of ints."""
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else tf.maximum(a, b)
+
+
+def least(a, b):
+    """The smaller one; an int of ints."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else tf.minimum(a, b)
