@@ -358,6 +358,11 @@ class GenerationConfig:
         return 1 + (len(self.eos_token_ids) or 1)
 
     @property
+    def needs_python(self) -> bool:
+        """Whether every step asks a Python function, which XLA cannot."""
+        return self.prefix_allowed_tokens_fn is not None
+
+    @property
     def returns_dict(self) -> bool:
         """Whether an object with scores comes back, and not plain text or ids."""
         return (
