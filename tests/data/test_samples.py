@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +76,9 @@ def registry(monkeypatch):
 
 
 def left_in(directory):
-    return [path for path in directory.rglob("*") if path.is_file()]
+    """Files, but for the empty ones that processes wait at."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return [path for path in files if path.suffix != ".lock"]
 
 
 def test_members_are_unpacked_and_nothing_else(registry, tmp_path, capfd):
@@ -187,6 +192,64 @@ def test_an_interruption_leaves_nothing_and_the_next_try_succeeds(
     assert (fetch("fake", cache=tmp_path) / "b.txt").read_bytes() == b"two"
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_directory_that_has_lost_a_file_is_filled_again(registry, tmp_path, harm):
+    data = zipped([("fake/a.txt", b"one"), ("fake/b.txt", b"two")])
+    calls = registry(data, row(data, members={"fake/a.txt": "a", "fake/b.txt": "s/b"}))
+    found = fetch("fake", cache=tmp_path)
+    harm(found / "s" / "b")
+    assert fetch("fake", cache=tmp_path) == found
+    assert (found / "a").read_bytes() == b"one"
+    assert (found / "s" / "b").read_bytes() == b"two"
+    assert calls == ["fake", "fake"]
+
+
+def test_what_a_killed_process_left_is_removed(registry, tmp_path):
+    data = zipped([("fake/a.txt", b"one")])
+    registry(data, row(data))
+    left = tmp_path / ".fetch" / "fake" / "unpacked" / "a.txt"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    found = fetch("fake", cache=tmp_path)
+    assert (found / "a.txt").read_bytes() == b"one"
+    assert left_in(tmp_path) == left_in(found)
+
+
+def test_of_two_that_fetch_at_once_one_waits_for_the_other(
+    registry, tmp_path, monkeypatch, capfd
+):
+    data = zipped([("fake/a.txt", b"one")])
+    calls = registry(data, row(data))
+    fast, begun, go_on = samples._download, threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        assert go_on.wait(20)
+        return fast(*arguments)
+
+    monkeypatch.setattr(samples, "_download", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fetch, "fake", cache=tmp_path)
+        assert begun.wait(20)
+        second = pool.submit(fetch, "fake", cache=tmp_path)
+        said = ""
+        while "Waiting: another process fetches fake." not in said:
+            assert not second.done()
+            time.sleep(0.02)
+            said += capfd.readouterr().err
+        go_on.set()
+        assert first.result() == second.result()
+    assert calls == ["fake"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_data_error(registry, tmp_path):
+    data = zipped([("fake/a.txt", b"one")])
+    registry(data, row(data))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="set ZOO_CACHE to a directory that can be"):
+        fetch("fake", cache=tmp_path / "file")
+
+
 def test_a_full_disk_is_a_data_error(registry, tmp_path, monkeypatch):
     data = zipped([("fake/a.txt", b"one")])
     registry(data, row(data))
@@ -203,6 +266,8 @@ def test_a_full_disk_is_a_data_error(registry, tmp_path, monkeypatch):
 def test_an_unknown_name_suggests_the_closest():
     with pytest.raises(DataError, match="Did you mean 'minilm'"):
         fetch("minilmm")
+    with pytest.raises(DataError, match=r"no sample \['minilm'\]"):
+        fetch(["minilm"])
 
 
 # --- pip itself, with a directory for a registry --------------------------------------
@@ -310,11 +375,30 @@ def test_snippets_keep_what_is_clear_and_are_decoded(tmp_path):
     )
 
 
-@pytest.mark.parametrize("line", ["1\t2.2", "1\thigh\tText", "1\t2\tone\ttwo"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"1\t2.2",
+        b"1\thigh\tText",
+        b"1\tnan\tText",
+        b"1\t2\tone\ttwo",
+        b"1\t2\t\xff",
+        b"",
+    ],
+)
 def test_a_damaged_line_of_snippets_is_named(tmp_path, line):
     path = tmp_path / "movies.txt"
-    path.write_text(f"1\t2.2\tFine.\n{line}\n", encoding="utf-8")
+    path.write_bytes(b"1\t2.2\tFine.\n" + line + b"\n")
     with pytest.raises(DataError, match=r"movies\.txt, line 2: expected number"):
+        read_movie_snippets(path)
+
+
+def test_snippets_that_are_empty_or_not_there_are_refused(tmp_path):
+    path = tmp_path / "movies.txt"
+    with pytest.raises(DataError, match="no such file"):
+        read_movie_snippets(path)
+    path.touch()
+    with pytest.raises(DataError, match="line 1"):
         read_movie_snippets(path)
 
 

