@@ -114,7 +114,7 @@ def draws(logits, count, *, seed=3):
     return np.concatenate([draw(tf.constant(i)) for i in range(count // rows)])
 
 
-@pytest.mark.parametrize("size", [5, 300])
+@pytest.mark.parametrize("size", [5, 256, 700])
 def test_draws_have_the_probabilities_of_the_logits(size):
     rng = np.random.default_rng(size)
     logits = random_logits(rng, 1, size, spread=1.0)

@@ -122,18 +122,27 @@ def draw(logits, seed, *, step, rows=None):
     Returns:
         int32 `[B]`.
     """
+    rows = _rows(logits, rows)
     size = logits.shape[-1]
     best = tf.reduce_max(logits, -1, keepdims=True)
     best = tf.where(tf.math.is_finite(best), best, 0.0)
-    weights = tf.exp(logits - best)
-    weights = tf.pad(weights, [[0, 0], [0, -size % BLOCK]])
-    weights = tf.reshape(weights, [-1, (size - 1) // BLOCK + 1, BLOCK])
-    weights = tf.cast(weights, tf.float64)
-    sums = tf.reduce_sum(weights, -1)
-    point = uniform(seed, step=step, rows=_rows(logits, rows)) * tf.reduce_sum(sums, -1)
+
+    def weights(some, best):
+        return tf.cast(tf.exp(some - best), tf.float64)
+
+    # Whole blocks and the rest apart: padding costs XLA a copy of everything.
+    whole = size // BLOCK
+    blocks = tf.reshape(logits[:, : whole * BLOCK], [tf.shape(rows)[0], whole, BLOCK])
+    rest = logits[:, None, whole * BLOCK :]
+    sums = [weights(some, best[:, None]) for some in (blocks, rest)]
+    sums = tf.concat([tf.reduce_sum(some, -1) for some in sums], -1)
+    point = uniform(seed, step=step, rows=rows) * tf.reduce_sum(sums, -1)
     block, point = _invert(sums, point)
-    inside, _ = _invert(tf.gather(weights, block, batch_dims=1), point)
-    return block * BLOCK + inside
+
+    places = block[:, None] * BLOCK + tf.range(BLOCK)
+    inside = tf.gather(logits, tf.minimum(places, size - 1), batch_dims=1)
+    inside = tf.where(places < size, weights(inside, best), 0)
+    return block * BLOCK + _invert(inside, point)[0]
 
 
 def draw_several(logits, count, seed, *, step, rows=None):
