@@ -14,6 +14,7 @@ from zoo import errors
 
 if TYPE_CHECKING:
     from zoo.config import TransformerConfig
+    from zoo.generation import GenerationConfig
     from zoo.models import BertModel, GPTModel, T5Model
     from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
     from zoo.tokenizers import Tokenizer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BertModel",
     "GPTModel",
+    "GenerationConfig",
     "MaskedLM",
     "T5Model",
     "TextClassifier",
@@ -33,6 +35,7 @@ __all__ = [
 _ROOMS = {
     "BertModel": "zoo.models",
     "GPTModel": "zoo.models",
+    "GenerationConfig": "zoo.generation",
     "MaskedLM": "zoo.tasks",
     "T5Model": "zoo.models",
     "TextClassifier": "zoo.tasks",

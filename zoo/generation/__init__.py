@@ -1,1 +1,6 @@
 """Generation: one compiled loop, with strategies and processors as small functions."""
+
+from zoo.generation.config import GenerationConfig
+from zoo.generation.results import Sequence
+
+__all__ = ["GenerationConfig", "Sequence"]

@@ -415,8 +415,14 @@ class GenerationConfig:
     def _default(self, name):
         return getattr(self, name) == DEFAULTS[name]
 
+    def key_without(self, names):
+        """What the other options come to, hashable."""
+        return tuple(
+            _comparable(getattr(self, name)) for name in DEFAULTS if name not in names
+        )
+
     def _key(self):
-        return tuple(_comparable(getattr(self, name)) for name in DEFAULTS)
+        return self.key_without(())
 
     def __eq__(self, other):
         if not isinstance(other, GenerationConfig):

@@ -124,7 +124,7 @@ def repetition_penalty(penalty):
     """
 
     def process(logits, state):
-        seen = _occurrences(state.tokens, state.mask, logits.shape[-1]) > 0
+        seen = occurrences(state.tokens, state.mask, logits.shape[-1]) > 0
         changed = tf.where(logits < 0, logits * penalty, logits / penalty)
         return tf.where(seen, changed, logits)
 
@@ -139,8 +139,8 @@ def count_penalties(*, presence=0.0, frequency=0.0):
     """
 
     def process(logits, state):
-        written = state.mask & (tf.range(state.mask.shape[-1]) >= state.start)
-        count = _occurrences(state.tokens, written, logits.shape[-1])
+        written = state.mask & (tf.range(_columns(state)) >= state.start)
+        count = occurrences(state.tokens, written, logits.shape[-1])
         return logits - count * frequency - tf.cast(count > 0, logits.dtype) * presence
 
     return process
@@ -156,17 +156,14 @@ def no_repeated_ngrams(size):
     """
 
     def process(logits, state):
-        length = state.tokens.shape[-1]
-        if size > length:
-            return logits
-        windows = length - size + 1
+        windows = tf.maximum(_columns(state) - size + 1, 0)
         # The last tokens of the windows are written, and so are all before them.
         matches = state.mask[:, :windows] & state.mask[:, size - 1 :]
         prefix, _ = _tail(state, size - 1)
         for i in range(size - 1):
             matches &= state.tokens[:, i : i + windows] == prefix[:, i : i + 1]
         last = state.tokens[:, size - 1 :]
-        return _forbid(_occurrences(last, matches, logits.shape[-1]) > 0, logits)
+        return _forbid(occurrences(last, matches, logits.shape[-1]) > 0, logits)
 
     return process
 
@@ -190,14 +187,12 @@ def no_bad_words(words, *, ends=()):
         if alone:
             logits = _forbid(_marked(alone, size), logits)
         for length, group in longer.items():
-            if length > state.tokens.shape[-1]:
-                continue
             prefix, written = _tail(state, length)
             ids = tf.constant(group, tf.int32)
             matches = tf.reduce_all(prefix[:, None] == ids[:, :-1], -1)
             matches &= tf.reduce_all(written, -1, keepdims=True)
             last = tf.broadcast_to(ids[:, -1], tf.shape(matches))
-            logits = _forbid(_occurrences(last, matches, size) > 0, logits)
+            logits = _forbid(occurrences(last, matches, size) > 0, logits)
         return logits
 
     return process
@@ -347,7 +342,7 @@ def own(function):
     return process
 
 
-def _occurrences(tokens, mask, vocab_size):
+def occurrences(tokens, mask, vocab_size):
     """How often each token stands where the mask is set, float32 `[B, V]`.
 
     Args:
@@ -362,6 +357,12 @@ def _occurrences(tokens, mask, vocab_size):
         [tf.broadcast_to(tf.range(rows)[:, None], tf.shape(tokens)), columns], axis=-1
     )
     return tf.tensor_scatter_nd_add(tf.zeros([rows, vocab_size]), places, counted)
+
+
+def _columns(state):
+    """S, a Python integer where it is known: in an exported model it is not."""
+    size = state.tokens.shape[-1]
+    return tf.shape(state.tokens)[-1] if size is None else size
 
 
 def _tail(state, count):

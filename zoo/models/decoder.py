@@ -5,11 +5,12 @@ import tensorflow as tf
 
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.stack import Stack
-from zoo.models.base import TransformerModel, language_model_head, logits
+from zoo.models.base import language_model_head, logits
+from zoo.models.generative import GenerativeModel
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class GPTModel(TransformerModel):
+class GPTModel(GenerativeModel):
     """Embeddings, a stack in which a token sees those before it, and a head.
 
     Call it with ids, or with a dictionary of `input_ids` `[B, T]` and, where wanted,
@@ -24,6 +25,7 @@ class GPTModel(TransformerModel):
 
     assembly = "decoder"
     architecture = "causal_lm"
+    prompt_name = "input_ids"
     input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
     def __init__(self, config, *, dtype=None, **kwargs):
@@ -93,7 +95,7 @@ class GPTModel(TransformerModel):
 
     def advance(self, ids, cache):
         """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
-        positions = cache.positions(ids.shape[1])
+        positions = self.positions_of_next(cache, ids.shape[1])
         x = self.embeddings(ids, positions, training=False)
         x, cache = self.decoder.advance(x, positions, cache)
         return self._logits(x), cache

@@ -5,12 +5,13 @@ import tensorflow as tf
 
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.stack import Stack
-from zoo.models.base import TransformerModel, language_model_head, logits
+from zoo.models.base import language_model_head, logits
 from zoo.models.decoder import count_positions
+from zoo.models.generative import GenerativeModel
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class T5Model(TransformerModel):
+class T5Model(GenerativeModel):
     """An encoder, a decoder that attends to it, one token table for both, and a head.
 
     Call it with a dictionary of `input_ids` `[B, S]` and `decoder_input_ids` `[B, T]`
@@ -24,6 +25,7 @@ class T5Model(TransformerModel):
 
     assembly = "encoder_decoder"
     architecture = "seq2seq_lm"
+    prompt_name = "decoder_input_ids"
     input_names = (
         "input_ids",
         "decoder_input_ids",
@@ -111,7 +113,7 @@ class T5Model(TransformerModel):
 
     def advance(self, ids, cache):
         """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
-        positions = cache.positions(ids.shape[1])
+        positions = self.positions_of_next(cache, ids.shape[1])
         x = self.embeddings(ids, positions, training=False)
         x, cache = self.decoder.advance(x, positions, cache)
         return self._logits(x), cache

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 
@@ -15,7 +16,7 @@ from zoo.checkpoints import (
     write_checkpoint,
 )
 from zoo.config import TransformerConfig
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, InputError
 from zoo.files import staged_directory
 from zoo.layers.initializers import Normal, outline, uninitialized
 from zoo.models.sources import open_source
@@ -170,6 +171,22 @@ class Pretrained(keras.Model):
                 (stage / name).write_bytes(data)
             self.write_extras(stage)
             write_checkpoint(stage, tensors, max_shard_size=max_shard_size)
+
+    def save(self, filepath, *args, **kwargs):
+        """As Keras's `save`, to a `.keras` file.
+
+        Raises:
+            InputError: for Keras's older `.h5` files, which cannot be read back: they
+                keep neither the tokenizer nor the package of a class.
+        """
+        if Path(filepath).suffix.lower() in (".h5", ".hdf5"):
+            raise InputError(
+                f"{filepath}: Keras's older file format would lose the tokenizer and "
+                "could not be read back. Save to a .keras file, with "
+                "save_pretrained(directory), or the weights alone with "
+                "save_weights('name.weights.h5')."
+            )
+        return super().save(filepath, *args, **kwargs)
 
     def read_extras(self, directory):
         """Reads files of a checkpoint that only this class knows."""

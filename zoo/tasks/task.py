@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.compile_policy import jit_compile as compile_policy
 from zoo.data import batches
 from zoo.errors import DataError, InputError
 from zoo.files import read_bytes
 from zoo.models.base import TransformerModel
 from zoo.models.encoder import BertModel
 from zoo.tasks import examples as forms
-from zoo.training.compile_policy import jit_compile as compile_policy
 from zoo.training.optimizers import AdamW
 from zoo.training.schedules import WarmupLinearDecay
 
@@ -520,7 +520,8 @@ class Task(TransformerModel):
     def _data(self, found, size, steps=None, seed=None):
         """Arguments of Keras's methods for one pass over examples.
 
-        Batching by length changes their order, so that `steps` has to cut before it.
+        Batching by length changes their order, and Keras would read ahead of `steps`:
+        hence a dataset is cut first of all.
         """
         if isinstance(found, forms.Memory):
             if not found.textual:
@@ -538,11 +539,11 @@ class Task(TransformerModel):
             dataset = dataset.map(label)
         if not found.textual:
             check = batches.plain(lambda x, *rest: (self._map_ids(x), *rest))
-            dataset = dataset.map(check)
-            return {"x": dataset, "steps": steps}
+            return {"x": dataset.take(steps or -1).map(check), "steps": None}
         batching = self._batching(size)
         if found.batched:
-            return {"x": batches.encode_batches(dataset, batching), "steps": steps}
+            dataset = dataset.take(steps or -1)
+            return {"x": batches.encode_batches(dataset, batching), "steps": None}
         dataset = dataset.take(steps * batching.batch_size if steps else -1)
         return {"x": batches.stream(dataset, batching, seed=seed), "steps": None}
 

@@ -1,0 +1,233 @@
+"""From prompts to results: rooms of tokens, compiled programs, texts."""
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.compile_policy import jit_compile
+from zoo.errors import InputError
+from zoo.generation.config import DEFAULTS
+from zoo.generation.loop import Choice, Loop, Request
+from zoo.generation.prompts import room, stacked
+from zoo.generation.results import Sequence, continuations, finish_reason
+from zoo.generation.sampling import fresh_seed
+from zoo.generation.streaming import chunk_size, cut_at, pieces
+
+# Options that a compiled program takes as numbers: another value compiles nothing.
+NUMBERS = {
+    **dict.fromkeys(("temperature", "top_p", "min_p", "typical_p"), tf.float32),
+    "repetition_penalty": tf.float32,
+    "presence_penalty": tf.float32,
+    "frequency_penalty": tf.float32,
+    **dict.fromkeys(("min_new_tokens", "min_length"), tf.int32),
+    **dict.fromkeys(("max_new_tokens", "max_length"), tf.int32),
+}
+# Options that only the Python around a program reads.
+OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
+# New tokens are given room by multiples of this.
+STEP = 32
+
+STRATEGIES = {"greedy": Choice, "sample": Choice}
+
+
+class Generator:
+    """Writes for one model, and keeps what was compiled for it.
+
+    Args:
+        model: See `zoo.generation.loop`. Besides, `prompt_name` says which input the
+            loop continues, and `check_prompts(rows)` refuses what is too long.
+        vocab_size: V.
+    """
+
+    def __init__(self, model, *, vocab_size):
+        self.model = model
+        self.vocab_size = vocab_size
+        self.programs = {}
+
+    def __call__(self, rows, config, *, decode=None):
+        """Continues prompts.
+
+        Args:
+            rows: Lists of ids.
+            config: GenerationConfig.
+            decode: Lists of ids -> list of texts, or None.
+
+        Returns:
+            For each prompt a list of `num_return_sequences` Sequences, best first.
+        """
+        config.check(self.vocab_size)
+        if not rows:
+            return []
+        request, length = self._request(rows, config)
+        if not int(tf.reduce_max(request.limits)):
+            nothing = Sequence("" if decode else None, [], "length")
+            return [[nothing] * config.num_return_sequences for _ in rows]
+        program = self._program(config, length)
+        if config.stop_strings:
+            *_, carry = self._chunks(program, request, config, decode)
+        else:
+            limit = int(tf.reduce_max(request.limits))
+            carry = program.go(request, program.begin(request), limit)
+        found = program.strategy.results(request, carry)
+        return self._sequences(found, rows, config, decode)
+
+    def stream(self, row, config, *, decode=None):
+        """Continues one prompt, and yields what is written while it is written.
+
+        Yields:
+            Pieces of text that never cut a character; lists of ids without `decode`.
+        """
+        config.check(self.vocab_size)
+        request, length = self._request([row], config)
+        if not int(request.limits[0]):
+            return
+        program = self._program(config, length)
+        written = (
+            program.strategy.results(request, carry)[0][0].ids
+            for carry in self._chunks(program, request, config, decode)
+        )
+        yield from pieces(written, row, decode, stops=config.stop_strings)
+
+    def _chunks(self, program, request, config, decode):
+        """Carries, a few steps apart, until all rows have ended."""
+        start, limit = request.tokens.shape[1], int(tf.reduce_max(request.limits))
+        carry = program.begin(request)
+        chunk = chunk_size(carry.tokens.shape[1])
+        while True:
+            if config.stop_strings:
+                carry = self._stopped(carry, start, config.stop_strings, decode)
+            yield carry
+            step = int(carry.step)
+            if step >= limit or bool(program.strategy.done(request, carry)):
+                return
+            carry = program.go(request, carry, min(step + chunk, limit))
+
+    def _stopped(self, carry, start, stops, decode):
+        """The carry with rows ended that have written a stop string."""
+        if decode is None:
+            raise InputError(
+                f"stop_strings={stops!r} need a tokenizer, and this model has none. "
+                "Set model.tokenizer, or pass eos_token_id."
+            )
+        mask, ended = carry.mask.numpy(), carry.ended.numpy().copy()
+        tokens = carry.tokens.numpy()
+        for i in range(len(tokens)):
+            row = tokens[i, start:][mask[i, start:]].tolist()
+            cut = cut_at(row, stops, decode)
+            if cut is not None:
+                mask[i, start + cut :] = False
+                ended[i] = True
+        return carry._replace(mask=tf.constant(mask), ended=tf.constant(ended))
+
+    def _request(self, rows, config):
+        """A Request, and the columns that its loop needs."""
+        self.model.check_prompts(rows)
+        inputs, prompts = {}, rows
+        if self.model.prompt_name != "input_ids":
+            ids, padding = stacked(rows, side="right", fill=config.pad_token_id or 0)
+            mask = np.arange(ids.shape[1]) < ids.shape[1] - padding[:, None]
+            inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int32)}
+            first = config.decoder_start_token_id
+            if first is None:
+                raise InputError(
+                    "the checkpoint does not say which token a decoder begins with. "
+                    "Pass decoder_start_token_id."
+                )
+            prompts = [[first]] * len(rows)
+        tokens, padding = stacked(
+            prompts,
+            side="left",
+            fill=config.pad_token_id or 0,
+            exact=self.model.prompt_name != "input_ids",
+        )
+        limits = [
+            min(config.new_tokens(len(row)), self.model.room_after(len(row)))
+            for row in prompts
+        ]
+        inputs[self.model.prompt_name] = tokens
+        seed = fresh_seed() if config.seed is None else config.seed
+        request = Request(
+            inputs={name: tf.constant(x, tf.int32) for name, x in inputs.items()},
+            tokens=tf.constant(tokens),
+            padding=tf.constant(padding),
+            limits=tf.constant(limits, tf.int32),
+            seed=tf.constant(seed, tf.int64),
+            values={
+                name: tf.constant(getattr(config, name), dtype)
+                for name, dtype in NUMBERS.items()
+                if getattr(config, name) != DEFAULTS[name]
+            },
+        )
+        return request, tokens.shape[1] + room(max(limits), STEP)
+
+    def _program(self, config, length):
+        strategy = STRATEGIES[config.strategy]
+        jit = not config.needs_python and jit_compile("auto", work="decoding")
+        key = (program_key(config), length, jit)
+        if key not in self.programs:
+            strategy = strategy(config, vocab_size=self.vocab_size)
+            self.programs[key] = Program(
+                self.model, strategy, length=length, steps_jit=jit
+            )
+        return self.programs[key]
+
+    def _sequences(self, found, rows, config, decode):
+        texts = None
+        if decode is not None:
+            texts = iter(
+                continuations(
+                    [
+                        (row if self.model.prompt_name == "input_ids" else [], each.ids)
+                        for row, group in zip(rows, found, strict=True)
+                        for each in group
+                    ],
+                    decode,
+                )
+            )
+        results = []
+        for group in found:
+            results.append([])
+            for each in group:
+                text = None if texts is None else next(texts)
+                reason = finish_reason(each.ids, text, config)
+                results[-1].append(each._replace(text=text, finish_reason=reason))
+        return results
+
+
+class Program:
+    """A Loop, compiled: XLA where it pays, on a CPU for the steps and not the prompts.
+
+    Args:
+        steps_jit: Whether XLA compiles the steps.
+    """
+
+    def __init__(self, model, strategy, *, length, steps_jit):
+        self.strategy = strategy
+        loop = Loop(model, strategy, length=length)
+        # Prompts are large products, as training is.
+        prompts_jit = steps_jit and jit_compile("auto")
+        self._begin = tf.function(loop.begin, jit_compile=prompts_jit, autograph=False)
+        self._go = tf.function(loop.go, jit_compile=steps_jit, autograph=False)
+
+    def begin(self, request):
+        """The Carry after the first token."""
+        return self._begin(request)
+
+    def go(self, request, carry, limit):
+        """The Carry after `limit` tokens, or when all rows have ended."""
+        if int(carry.step) >= limit or bool(self.strategy.done(request, carry)):
+            return carry
+        # The steps know the prompts from the carry.
+        request = request._replace(inputs={})
+        return self._go(request, carry, tf.constant(limit))
+
+    @property
+    def traces(self):
+        """How often its functions were traced."""
+        functions = self._begin, self._go
+        return sum(f.experimental_get_tracing_count() for f in functions)
+
+
+def program_key(config):
+    """What a compiled program depends on: not numbers that it takes as inputs."""
+    given = tuple(getattr(config, name) != DEFAULTS[name] for name in NUMBERS)
+    return given, config.key_without((*NUMBERS, *OUTSIDE))

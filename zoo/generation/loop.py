@@ -1,0 +1,207 @@
+"""The one compiled loop: prompts are read once, then a strategy writes token by token.
+
+A model is known by its protocol alone: `prefill(inputs, length=..., slack=...)` gives
+logits `[B, V]` and a cache, `advance(ids [B, T], cache)` logits `[B, T, V]` and a
+cache.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from zoo.generation import processors
+from zoo.generation.results import Sequence
+from zoo.generation.state import State
+
+
+class Carry(NamedTuple):
+    """What goes from one step to the next. R rows: prompts times beams or draws.
+
+    Attributes:
+        tokens: int32 `[R, S]`, prompts and what was written.
+        mask: bool `[R, S]`, where tokens stand.
+        step: Tokens written so far, int32 scalar.
+        ended: Whether a row has ended, bool `[R]`.
+        cache: The model's.
+        logprobs: float32 `[R, S - start]`, log-probabilities of the written tokens, or
+            () where nobody asked for them.
+        own: What the strategy keeps besides.
+    """
+
+    tokens: tf.Tensor
+    mask: tf.Tensor
+    step: tf.Tensor
+    ended: tf.Tensor
+    cache: Any
+    logprobs: Any = ()
+    own: Any = ()
+
+
+class Request(NamedTuple):
+    """What varies between calls of one compiled program.
+
+    Attributes:
+        inputs: The model's, by name.
+        tokens: int32 `[B, P]`, prompts of the decoder, padded on the left.
+        padding: How much of it in each row, int32 `[B]`.
+        limits: Tokens that each prompt may be given, int32 `[B]`.
+        seed: int64 scalar.
+        values: Numbers of the configuration, by name, as scalars.
+    """
+
+    inputs: dict
+    tokens: tf.Tensor
+    padding: tf.Tensor
+    limits: tf.Tensor
+    seed: tf.Tensor
+    values: dict
+
+
+class Loop:
+    """How a model writes, traced for one configuration and one room.
+
+    Args:
+        model: What has `prefill` and `advance`.
+        strategy: What chooses tokens, such as `Choice`.
+        length: S, columns of the buffer of tokens.
+    """
+
+    def __init__(self, model, strategy, *, length):
+        self.model = model
+        self.strategy = strategy
+        self.length = length
+
+    def begin(self, request):
+        """Reads the prompts and writes the first token: a Carry."""
+        logits, cache = self.model.prefill(
+            {**request.inputs, "padding": request.padding},
+            length=self.length,
+            slack=self.strategy.slack,
+        )
+        start = request.tokens.shape[1]
+        if start is None:
+            start = tf.shape(request.tokens)[1]
+        room = [[0, 0], [0, self.length - start]]
+        valid = tf.range(start)[None] >= request.padding[:, None]
+        tokens, mask = tf.pad(request.tokens, room), tf.pad(valid, room)
+        return self.strategy.begin(request, logits, cache, tokens, mask)
+
+    def go(self, request, carry, limit):
+        """Writes until all have ended, or `limit` tokens are written."""
+
+        def more(carry):
+            return (carry.step < limit) & ~self.strategy.done(request, carry)
+
+        def step(carry):
+            return (self.strategy.step(self.model, request, carry),)
+
+        return tf.while_loop(more, step, [carry], parallel_iterations=1)[0]
+
+
+class Choice:
+    """Greedy search and sampling: every row takes its best token, or draws one.
+
+    Args:
+        config: GenerationConfig.
+        vocab_size: V.
+    """
+
+    slack = 0
+
+    def __init__(self, config, *, vocab_size):
+        self.config = config
+        self.vocab_size = vocab_size
+        self.copies = config.num_return_sequences
+
+    def done(self, request, carry):
+        return tf.reduce_all(carry.ended)
+
+    def begin(self, request, logits, cache, tokens, mask):
+        if self.copies > 1:
+            rows = repeated_rows(tf.shape(tokens)[0], self.copies)
+            logits, tokens, mask = (tf.gather(x, rows) for x in (logits, tokens, mask))
+            cache = cache.of_rows(rows)
+        ended = tf.zeros(tf.shape(tokens)[:1], tf.bool)
+        logprobs = ()
+        if self.config.output_logprobs:
+            room = tf.shape(tokens)[1] - tf.shape(request.tokens)[1]
+            logprobs = tf.zeros([tf.shape(tokens)[0], room])
+        carry = Carry(tokens, mask, tf.constant(0), ended, cache, logprobs)
+        return self._write(request, logits, carry)
+
+    def step(self, model, request, carry):
+        last = last_tokens(carry, start_of(request))
+        logits, cache = model.advance(last, carry.cache)
+        return self._write(request, logits[:, 0], carry._replace(cache=cache))
+
+    def results(self, request, carry):
+        """For each prompt what was written in its rows: lists of Sequences."""
+        start = request.tokens.shape[1]
+        tokens, mask = carry.tokens.numpy()[:, start:], carry.mask.numpy()[:, start:]
+        found = []
+        for i, row in enumerate(tokens):
+            ids = row[mask[i]].tolist()
+            logprobs = score = None
+            if self.config.output_logprobs:
+                logprobs = carry.logprobs.numpy()[i, : len(ids)].tolist()
+                score = sum(logprobs)
+            found.append(Sequence(None, ids, "", score, logprobs))
+        return [found[i : i + self.copies] for i in range(0, len(found), self.copies)]
+
+    def _write(self, request, logits, carry):
+        start = start_of(request)
+        state = State(carry.tokens, carry.mask, start, carry.step)
+        steps = processors.of(
+            self.config, vocab_size=self.vocab_size, values=request.values
+        )
+        logits = processors.apply(steps, tf.cast(logits, tf.float32), state)
+        if self.config.do_sample:
+            rows = tf.range(tf.shape(logits)[0])
+            chosen = processors.sampling.draw(
+                logits, request.seed, step=carry.step, rows=rows
+            )
+        else:
+            chosen = tf.argmax(logits, -1, output_type=tf.int32)
+        written = ~carry.ended
+        chosen = tf.where(written, chosen, self.config.pad_token_id or 0)
+        column = tf.range(tf.shape(carry.tokens)[1])[None] == start + carry.step
+        tokens = tf.where(column, chosen[:, None], carry.tokens)
+        logprobs = carry.logprobs
+        if self.config.output_logprobs:
+            found = tf.gather(tf.nn.log_softmax(logits), chosen, batch_dims=1)
+            found = tf.where(written, found, 0.0)
+            place = tf.range(tf.shape(logprobs)[1])[None] == carry.step
+            logprobs = tf.where(place, found[:, None], logprobs)
+        limits = tf.repeat(request.limits, self.copies)
+        ended = carry.ended | is_end(chosen, self.config) | (carry.step + 1 >= limits)
+        return carry._replace(
+            tokens=tokens,
+            mask=carry.mask | (column & written[:, None]),
+            step=carry.step + 1,
+            ended=ended,
+            logprobs=logprobs,
+        )
+
+
+def start_of(request):
+    """Column of the first written token: an int where it is known."""
+    start = request.tokens.shape[1]
+    return tf.shape(request.tokens)[1] if start is None else start
+
+
+def last_tokens(carry, start):
+    """The tokens written last, `[R, 1]`."""
+    return carry.tokens[:, start + carry.step - 1][:, None]
+
+
+def is_end(tokens, config):
+    """Whether each token ends its row, bool of the same shape."""
+    ends = tf.zeros_like(tokens, tf.bool)
+    for end in config.eos_token_ids:
+        ends |= tokens == end
+    return ends
+
+
+def repeated_rows(count, copies):
+    """0, 0, 1, 1, ... for two copies of each of `count` rows."""
+    return tf.repeat(tf.range(count), copies)

@@ -1,0 +1,196 @@
+"""Models that write: prompts in, texts or ids out."""
+
+import json
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.errors import InputError
+from zoo.files import read_json
+from zoo.generation.config import GenerationConfig
+from zoo.generation.generator import Generator
+from zoo.models.base import TransformerModel
+
+LARGEST_GENERATION_CONFIG = 1 << 20
+CONFIG_FILE = "generation_config.json"
+
+
+class GenerativeModel(TransformerModel):
+    """A Transformer that continues prompts.
+
+    Attributes:
+        prompt_name: The input that generation continues.
+        generation_defaults: What the checkpoint's generation_config.json says.
+    """
+
+    prompt_name: str
+    generation_defaults: dict | None = None
+
+    def generate(self, prompts, *, stream=False, **options):
+        """Continues prompts, or answers sources.
+
+        Args:
+            prompts: A text or a list of texts; or a list of ids, a list of such lists,
+                an array `[B, T]`, or a dictionary of `input_ids` and `attention_mask`.
+            stream: For one prompt: yield pieces while they are written. No piece cuts a
+                character.
+            options: Those of `zoo.generation.GenerationConfig`, such as
+                `max_new_tokens=64`, `do_sample=True`, `num_beams=4`; what the
+                checkpoint's generation_config.json says holds where none is given.
+
+        Returns:
+            What was written behind each prompt: text for text, a list of ids for ids;
+            for one prompt one, for a list a list. With `num_return_sequences` above 1
+            a list for each prompt, best first. With `return_dict_in_generate`,
+            `output_scores` or `output_logprobs` a `Sequence` in the place of each.
+
+        Raises:
+            ConfigError: if an option does not exist, or contradicts another.
+            InputError: if a prompt is empty or too long.
+        """
+        config = self.generation_config(**options)
+        rows, kind, single = self._read_prompts(prompts, config)
+        decode = self._decode if kind == "text" or self._has_tokenizer() else None
+        if stream:
+            if not single:
+                raise InputError("stream=True takes one prompt, not a list of prompts.")
+            return self._generator.stream(
+                rows[0], config, decode=decode if kind == "text" else None
+            )
+        groups = self._generator(rows, config, decode=decode)
+        if not config.returns_dict:
+            name = "text" if kind == "text" else "ids"
+            groups = [[getattr(each, name) for each in group] for group in groups]
+        if config.num_return_sequences == 1:
+            groups = [group[0] for group in groups]
+        return groups[0] if single else groups
+
+    def generation_config(self, **options):
+        """The GenerationConfig of a call: these options over the checkpoint's."""
+        own = {
+            name: getattr(self.config, name)
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+            if getattr(self.config, name) is not None
+        }
+        start = self.config.decoder_start_token_id
+        if start is not None:
+            own["decoder_start_token_id"] = start
+        defaults = {**own, **(self.generation_defaults or {})}
+        return GenerationConfig.from_checkpoint(defaults, **options)
+
+    @cached_property
+    def _generator(self):
+        return Generator(self, vocab_size=self.config.vocab_size)
+
+    def check_prompts(self, rows):
+        """Refuses what the model has no positions for."""
+        limit, counted = self.config.max_position_embeddings, self._counts_positions
+        longest = max(map(len, rows))
+        if counted and longest > limit:
+            raise InputError(
+                f"a prompt has {longest} tokens, but the model has positions for "
+                f"{limit} (max_position_embeddings). Shorten it."
+            )
+
+    def room_after(self, length):
+        """Tokens that there are positions for behind so many; the last needs none."""
+        if not self._counts_positions:
+            return 2**31 - 1
+        return self.config.max_position_embeddings - length + 1
+
+    @property
+    def _counts_positions(self):
+        return self.config.position in ("learned", "sinusoidal")
+
+    def positions_of_next(self, cache, count):
+        """Positions of the next tokens, int32 `[B, count]`.
+
+        Rows that have ended go on beyond the last one: they stay at it.
+        """
+        positions = cache.positions(count)
+        if self._counts_positions:
+            last = self.config.max_position_embeddings - 1
+            positions = tf.minimum(positions, last)
+        return positions
+
+    def _has_tokenizer(self):
+        return self._tokenizer is not None or bool(self._tokenizer_files)
+
+    def _decode(self, rows):
+        return self.tokenizer.decode(rows, skip_special_tokens=True)
+
+    def _read_prompts(self, prompts, config):
+        """Rows of ids, "text" or "ids", and whether it is a single prompt."""
+        kind, single = "ids", False
+        if isinstance(prompts, str | bytes):
+            prompts, single = [prompts], True
+        if isinstance(prompts, dict):
+            rows = _masked(prompts)
+        else:
+            if tf.is_tensor(prompts) and prompts.dtype == tf.string:
+                prompts = [text.decode() for text in np.atleast_1d(prompts.numpy())]
+            if isinstance(prompts, tf.Tensor | tf.RaggedTensor):
+                prompts = prompts.numpy()
+            rows = list(prompts)
+            if rows and isinstance(rows[0], str | bytes):
+                kind, rows = "text", self._encode(rows)
+            elif rows and np.ndim(rows[0]) == 0:
+                rows, single = [rows], True
+        rows = [self._read_row(row, config) for row in rows]
+        return rows, kind, single
+
+    def _encode(self, texts):
+        found = self.tokenizer(texts, padding=None, truncation=None)
+        return found["input_ids"].to_list()
+
+    def _read_row(self, row, config):
+        ids = np.asarray(row)
+        if ids.size == 0:
+            if config.bos_token_id is None:
+                raise InputError(
+                    "a prompt is empty, and the model has no bos_token_id to begin "
+                    "with. Give at least one token, or bos_token_id."
+                )
+            return [config.bos_token_id]
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise InputError(
+                f"a prompt is {ids.dtype} with {ids.ndim} dimensions; expected a text, "
+                "or a list of ids."
+            )
+        if ids.min() < 0 or ids.max() >= self.config.vocab_size:
+            raise InputError(
+                f"a prompt has the id {ids.min() if ids.min() < 0 else ids.max()}; the "
+                f"vocabulary has 0 to {self.config.vocab_size - 1}."
+            )
+        return ids.tolist()
+
+    def read_extras(self, directory):
+        path = directory / CONFIG_FILE
+        if path.is_file():
+            self.generation_defaults = read_json(
+                path, limit=LARGEST_GENERATION_CONFIG, memory=16 << 20
+            )
+
+    def write_extras(self, directory):
+        if self.generation_defaults:
+            text = json.dumps(self.generation_defaults, indent=2, ensure_ascii=False)
+            (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _masked(inputs):
+    """The valid ids of each row of `input_ids` and `attention_mask`."""
+    unknown = sorted(set(inputs) - {"input_ids", "attention_mask"})
+    if unknown or "input_ids" not in inputs:
+        raise InputError(
+            f"prompts are a dictionary with {sorted(inputs)}; expected input_ids and, "
+            "where rows are padded, attention_mask."
+        )
+    ids = np.asarray(inputs["input_ids"])
+    mask = np.asarray(inputs.get("attention_mask", np.ones_like(ids)))
+    if ids.ndim != 2 or mask.shape != ids.shape:
+        raise InputError(
+            f"input_ids has shape {ids.shape} and attention_mask {mask.shape}; "
+            "expected [B, T] both."
+        )
+    return [row[keep != 0] for row, keep in zip(ids, mask, strict=True)]
