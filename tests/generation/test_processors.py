@@ -8,6 +8,7 @@ from tests.generation.states import MODES, random_logits, run, state_of
 from zoo.errors import ConfigError, InputError
 from zoo.generation import processors
 from zoo.generation.config import GenerationConfig
+from zoo.generation.state import State
 
 NEVER = -np.inf
 
@@ -242,6 +243,31 @@ def test_eager_graph_and_xla_agree():
         assert np.isfinite(eager).any(-1).all()
         for other in others:
             np.testing.assert_allclose(eager, other, rtol=1e-5, atol=1e-5)
+
+
+def test_shapes_may_be_unknown():
+    rng = np.random.default_rng(0)
+    state, logits = state_of(sentences(rng, 4), prompt=9), random_logits(rng, 4, 20)
+    chain = processors.of(EVERYTHING, vocab_size=20)
+    specs = [
+        tf.TensorSpec([None, 20]),
+        tf.TensorSpec([None, None], tf.int32),
+        tf.TensorSpec([None, None], tf.bool),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([], tf.int32),
+    ]
+
+    @tf.function(input_signature=specs)
+    def step(logits, *state):
+        logits = processors.apply(chain, logits, State(*state))
+        return logits, processors.sampling.draw(logits, 3, step=state[-1])
+
+    changed, drawn = step(logits, *(tf.convert_to_tensor(each) for each in state))
+    expected = run(lambda *given: processors.apply(chain, *given), logits, state)
+    np.testing.assert_allclose(changed, expected, rtol=1e-5)
+    np.testing.assert_array_equal(
+        drawn, processors.sampling.draw(tf.constant(expected), 3, step=state.step)
+    )
 
 
 def test_padding_changes_nothing():

@@ -125,6 +125,24 @@ def test_draws_have_the_probabilities_of_the_logits(size):
     assert stats.chisquare(found, 100_000 * probabilities).pvalue > 0.001
 
 
+def test_draws_after_filters_have_the_filtered_probabilities():
+    logits = random_logits(np.random.default_rng(5), 1, 40, spread=0.5)
+    for process in (
+        sampling.temperature(0.6),
+        sampling.top_k(10),
+        sampling.top_p(0.9),
+        sampling.min_p(0.1),
+        sampling.typical_p(0.8),
+    ):
+        logits = run(process, logits)
+    left = logits[0] > NEVER
+    assert 3 < left.sum() < 10
+    p = np.exp(logits[0, left].astype(np.float64))
+    found = np.bincount(draws(logits, 100_000), minlength=40)
+    assert found[~left].sum() == 0
+    assert stats.chisquare(found[left], 100_000 * p / p.sum()).pvalue > 0.001
+
+
 def test_neighbouring_rows_steps_and_seeds_are_independent():
     size, rows, steps = 4, 200, 250
     logits = tf.zeros([rows, size])
