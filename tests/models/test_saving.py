@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.conftest import inputs_for, make, random_ids
+from zoo.errors import InputError
 
 
 def test_a_model_survives_its_keras_file(model, tmp_path):
@@ -27,6 +28,13 @@ def test_weights_survive_their_file(model, tmp_path):
     assert np.abs(other(inputs) - model(inputs)).max() > 1e-3
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(other(inputs), model(inputs))
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.weights.h5"])
+def test_the_older_file_format_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"Save to a \.keras file"):
+        make("bert").save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dtype_policy_survives(tmp_path):

@@ -152,6 +152,29 @@ def test_steps_take_the_first_examples(classifier, given, expected):
     np.testing.assert_allclose(found, expected[:6], **CLOSE)
 
 
+@pytest.mark.parametrize("kind", ["texts", "batches of texts", "batches of ids"])
+def test_an_endless_dataset_is_read_hardly_further_than_steps_need(classifier, kind):
+    x, y, needed = {
+        "texts": ("a film", 0, 6),
+        "batches of texts": (["a film"] * 2, [0] * 2, 3),
+        "batches of ids": ([[2, 8, 3]] * 2, [0] * 2, 3),
+    }[kind]
+    read = 0
+
+    def endless():
+        nonlocal read
+        while read < 1000:
+            read += 1
+            yield x, y
+
+    spec = tuple(tf.type_spec_from_value(tf.constant(part)) for part in (x, y))
+    given = tf.data.Dataset.from_generator(endless, output_signature=spec)
+    for method in (classifier.predict, classifier.evaluate):
+        read = 0
+        method(given, batch_size=2, steps=3, verbose=0)
+        assert needed <= read <= needed + 20  # tf.data reads a few ahead, in parallel
+
+
 def test_validation_steps_take_the_first_examples_each_time(fresh_classifier):
     model = fresh_classifier
     history = model.fit(
@@ -230,6 +253,23 @@ def test_an_interrupted_fit_goes_on_to_the_same_weights(fresh_classifier, tmp_pa
     resumed.fit(TEXTS, LABELS, initial_epoch=1, **options)
     for ours, theirs in zip(model.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_fits_on_a_dataset_from_one_seed_give_equal_weights(config, tokenizer, batched):
+    def fitted(seed):
+        keras.utils.set_random_seed(seed)
+        model = TextClassifier(config, tokenizer=tokenizer)
+        data = dataset(TEXTS, LABELS).shuffle(10, seed=1)
+        options = {"batch_size": None if batched else 2, "epochs": 2, "verbose": 0}
+        model.fit(data.batch(2) if batched else data, **options)
+        return model.weights
+
+    first, second, other = fitted(3), fitted(3), fitted(4)
+    for ours, theirs in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
+    pairs = zip(first, other, strict=True)
+    assert any(np.any(ours.numpy() != theirs.numpy()) for ours, theirs in pairs)
 
 
 def test_datasets_validation_weights_and_tensorboard(fresh_classifier, tmp_path):
@@ -415,6 +455,27 @@ def test_labels_have_to_be_known_and_different(config):
     for labels in ("positive", {"a", "b"}, {"a": 0, "b": 1}, 3, ["a", None]):
         with pytest.raises(InputError, match="a list of two different names"):
             TextClassifier(config, labels=labels)
+
+
+def test_a_name_that_several_labels_have_is_refused_where_it_is_used(
+    config, tokenizer, tmp_path
+):
+    model = TextClassifier(
+        config.replace(id2label=("bad", "good", "bad")), tokenizer=tokenizer
+    )
+    model.save_pretrained(tmp_path)
+    model = TextClassifier.from_pretrained(tmp_path)
+    assert model.labels == ("bad", "good", "bad")
+    model.evaluate(TEXTS[:3], [0, 1, 2], verbose=0)
+    model.evaluate(dataset(TEXTS[:3], ["good"] * 3), verbose=0)
+    said = r"good, bad \(bad: a name of several, pass numbers\)"
+    labels = ["good", "bad"]
+    with pytest.raises(InputError, match=rf"y\[1\] is 'bad'.*{said}"):
+        model.evaluate(TEXTS[:2], labels, verbose=0)
+    with pytest.raises(InputError, match=rf"{said}, got .*bad"):
+        model.evaluate(dataset(TEXTS[:2], labels), verbose=0)
+    with pytest.raises(InputError, match=said):
+        model.fit(TEXTS, NUMBERS, class_weight={"bad": 2.0}, verbose=0)
 
 
 def test_without_a_tokenizer_strings_are_refused(config):

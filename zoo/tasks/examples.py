@@ -336,7 +336,7 @@ def _read_dataset(dataset):
         return (columns(x), *rest)
 
     return Stream(
-        dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE),
+        dataset.map(arrange),
         textual=True,
         batched=ranks == {1},
         labelled=labelled,

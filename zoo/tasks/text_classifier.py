@@ -2,6 +2,7 @@
 
 import difflib
 import numbers
+from collections import Counter
 from collections.abc import Sequence
 
 import keras
@@ -21,7 +22,8 @@ class TextClassifier(Task):
     """An encoder whose pooled output goes through one layer (Devlin et al. 2018).
 
     Calling it with token ids gives logits `[B, C]`; `predict` gives probabilities
-    `[N, C]`, in the order of `labels`. Labels to learn from are numbers or names.
+    `[N, C]`, in the order of `labels`. Labels to learn from are numbers or names; a
+    name that a checkpoint gives to several labels is refused there.
 
     Args:
         config: TransformerConfig; its `id2label` names the labels.
@@ -179,7 +181,7 @@ class TextClassifier(Task):
                     f"to {len(self.labels) - 1}, or one of {self._listed()}."
                 )
             return numbers
-        table = {name: number for number, name in enumerate(self.labels)}
+        table = self._numbers_by_name()
         numbers = []
         for row, label in enumerate(labels.tolist()):
             name = (
@@ -202,7 +204,7 @@ class TextClassifier(Task):
             )
         if labels.dtype == tf.string:
             known = tf.equal(labels[..., None], tf.constant(self.labels))
-            right = tf.reduce_any(known, -1)
+            right = tf.equal(tf.math.count_nonzero(known, -1), 1)
             numbers = tf.argmax(known, -1, output_type=tf.int32)
         else:
             numbers = tf.cast(labels, tf.int32)
@@ -214,8 +216,8 @@ class TextClassifier(Task):
     def read_class_weight(self, class_weight):
         if class_weight is None:
             return None
-        known = {key: i for i, name in enumerate(self.labels) for key in (name, i)}
         weights = dict.fromkeys(range(len(self.labels)), 1.0)
+        known = {**self._numbers_by_name(), **{number: number for number in weights}}
         try:
             for label, weight in dict(class_weight).items():
                 weights[known[label]] = float(weight)
@@ -226,14 +228,22 @@ class TextClassifier(Task):
             ) from None
         return weights
 
+    def _numbers_by_name(self):
+        """Number of each label whose name is its own."""
+        times = Counter(self.labels)
+        return {name: i for i, name in enumerate(self.labels) if times[name] == 1}
+
     def _listed(self):
-        few = ", ".join(self.labels[:10])
-        return (
-            few if len(self.labels) <= 10 else f"{few} and {len(self.labels) - 10} more"
-        )
+        listed = ", ".join(self.labels[:10])
+        if len(self.labels) > 10:
+            listed += f" and {len(self.labels) - 10} more"
+        shared = sorted({*self.labels} - {*self._numbers_by_name()})
+        if shared:
+            listed += f" ({', '.join(shared[:3])}: a name of several, pass numbers)"
+        return listed
 
     def _hint(self, name):
-        close = difflib.get_close_matches(str(name), self.labels, n=1)
+        close = difflib.get_close_matches(str(name), self._numbers_by_name(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"The labels are {self._listed()}.{hint}"
 
