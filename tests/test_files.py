@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import CheckpointError, ConfigError, InputError
 from zoo.files import (
     file_in,
     find_directory,
@@ -283,9 +283,18 @@ def test_a_failing_block_changes_nothing(saved):
 
 
 def test_a_failing_block_makes_no_directory(tmp_path):
-    with pytest.raises(OSError), staged_directory(tmp_path / "model"):
-        raise OSError
+    with (
+        pytest.raises(InputError, match=r"model could not be written \(disk full\)"),
+        staged_directory(tmp_path / "model", error=InputError),
+    ):
+        raise OSError("disk full")
     assert contents(tmp_path) == {}
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"could not be written .*can be written"):
+        save(tmp_path / "file" / "model")
 
 
 @pytest.mark.parametrize("call", ["replace", "unlink", "fsync", "link", "mkdir"])
@@ -305,7 +314,7 @@ def test_a_failing_move_is_undone(saved, monkeypatch, call, failing):
         patch.setattr(os, call, fails_once)
         try:
             save(saved)
-        except OSError:
+        except CheckpointError:
             assert count > failing
             assert contents(saved.parent) == before
         else:  # fewer calls than that, or one that can do without

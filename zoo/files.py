@@ -275,7 +275,7 @@ def _parsing_cost(data):
 
 
 @contextlib.contextmanager
-def staged_directory(target, *, replaces=()):
+def staged_directory(target, *, replaces=(), error=CheckpointError):
     """A temporary directory beside `target` whose files replace those of `target`.
 
     When the block ends, its files are moved into `target` one by one, over files of
@@ -287,17 +287,33 @@ def staged_directory(target, *, replaces=()):
         target: Directory to write; made if it does not exist. A link is followed.
         replaces: File name patterns (as in `fnmatch`) of what the new files stand in
             for as a whole, such as the shards of an earlier, larger save.
+        error: Class of the errors.
 
     Yields:
         Path of the temporary directory, on the same file system.
+
+    Raises:
+        error: if the directory cannot be made or written, for example because the disk
+            is full.
     """
     target = Path(target).expanduser()
-    if target.exists() and not target.is_dir():
-        raise CheckpointError(
-            f"{target} is a file; a directory is to be written there. Pass another "
-            "name, or move the file away."
-        )
-    target = target.resolve()
+    try:
+        if target.exists() and not target.is_dir():
+            raise error(
+                f"{target} is a file; a directory is to be written there. Pass another "
+                "name, or move the file away."
+            )
+        with _staged(target.resolve(), replaces) as stage:
+            yield stage
+    except OSError as problem:
+        raise error(
+            f"{target} could not be written ({problem}). What was there before is as "
+            "it was. Free some space, or pass a directory that can be written."
+        ) from problem
+
+
+@contextlib.contextmanager
+def _staged(target, replaces):
     parent = target.parent
     parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))

@@ -1,5 +1,7 @@
 """SavedModels: written, loaded where there is nothing of ours, or refused."""
 
+import resource
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,6 +53,30 @@ def test_writing_again_replaces_what_was_there(tmp_path):
     serve = tf.saved_model.load(tmp_path / "x").signatures["serving_default"]
     np.testing.assert_array_equal(serve(text=tf.constant(["abc"]))["length"], [6])
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_full_disk_is_an_export_error_and_leaves_what_was_there(tmp_path):
+    export_saved_model(tmp_path / "x", {"serving_default": (lengths, TEXT)})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    table = tf.Variable(tf.zeros([10_000]))
+
+    def look_up(text):
+        return {"length": tf.gather(table, tf.strings.length(text))}
+
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, most))  # stands for the disk
+    try:
+        with pytest.raises(ExportError, match=r"x could not be written .*as it was"):
+            export_saved_model(tmp_path / "x", {"serving_default": (look_up, TEXT)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_directory_that_cannot_be_made_is_an_export_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="could not be written"):
+        export_saved_model(tmp_path / "file" / "x", {"a": (lengths, TEXT)})
 
 
 def test_python_inside_the_graph_is_refused_by_name(tmp_path):

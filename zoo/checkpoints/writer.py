@@ -146,7 +146,10 @@ def _fill_shards(sizes, limit):
 
 def _write_file(path, tensors, names, metadata):
     arrays = {name: _array(name, tensors[name]) for name in names}
-    safetensors.numpy.save_file(arrays, path, metadata=metadata)
+    try:
+        safetensors.numpy.save_file(arrays, path, metadata=metadata)
+    except safetensors.SafetensorError as problem:  # names and dtypes are checked
+        raise OSError(str(problem)) from problem
     # The package makes files that only their owner can read.
     mask = os.umask(0)
     os.umask(mask)

@@ -44,8 +44,8 @@ def export_saved_model(directory, signatures, *, resources=(), version=None):
         Path of the directory with `saved_model.pb`.
 
     Raises:
-        ExportError: if a function uses an op that TF Serving does not link, or an
-            earlier SavedModel of another kind is in the way.
+        ExportError: if a function uses an op that TF Serving does not link, or the
+            directory cannot be written; what was there before is then as it was.
     """
     directory = Path(directory)
     if version is not None:
@@ -71,8 +71,11 @@ def export_saved_model(directory, signatures, *, resources=(), version=None):
     module.used = list(
         {id(v): v for f in functions.values() for v in f.graph.variables}.values()
     )
-    with staged_directory(directory) as stage:
-        tf.saved_model.save(module, str(stage), signatures=functions)
+    with staged_directory(directory, error=ExportError) as stage:
+        try:
+            tf.saved_model.save(module, str(stage), signatures=functions)
+        except tf.errors.OpError as problem:  # of TensorFlow's own file system
+            raise OSError(problem.message) from problem
     return directory
 
 
