@@ -94,6 +94,17 @@ def test_eager_graph_and_dataset_are_the_same(ours):
         np.testing.assert_array_equal(tensor, data[name])
 
 
+def test_a_tokenizer_outlives_a_seed(byte_level, files_of):
+    ours = Tokenizer(files_of(byte_level))
+    before = ours(["the cat"])["input_ids"].numpy()
+    tf.random.set_seed(1)  # empties TensorFlow's cache of kernels
+    np.testing.assert_array_equal(ours(["the cat"])["input_ids"], before)
+    again = Tokenizer(files_of(byte_level))
+    del ours
+    tf.random.set_seed(2)
+    np.testing.assert_array_equal(again(["the cat"])["input_ids"], before)
+
+
 def test_a_scalar_is_a_batch_of_one(ours):
     assert ours(tf.constant("Hello"))["input_ids"].shape[0] == 1
     assert ours("Hello")["input_ids"].shape[0] == 1

@@ -4,6 +4,7 @@ The format is sentencepiece_model.proto of github.com/google/sentencepiece; only
 fields that decide about ids are known here.
 """
 
+import functools
 import hashlib
 import struct
 from dataclasses import dataclass
@@ -61,16 +62,34 @@ def processor(model):
         TokenizerError: if SentencePiece does not accept the model.
     """
     import tensorflow_text as tf_text
+    from tensorflow_text.python.ops import sentencepiece_tokenizer as text
+
+    # TF Text's own resource (2.20) belongs to an op in TensorFlow's cache of kernels,
+    # which `tf.random.set_seed` empties: no tokenizer would outlive a seed. One with a
+    # name of its own stays, and models of the same bytes share it.
+    class Model(text._SentencepieceModelResource):
+        def _create_resource(self):
+            return text.gen_sentencepiece_tokenizer.sentencepiece_op(
+                model=self._model, shared_name=self._name, name=self._name
+            )
 
     try:
         # In a SavedModel the op's name is the resource's: two models of one name would
         # be one, and every tokenizer would use the first.
         name = f"sentencepiece_{hashlib.sha256(model).hexdigest()[:24]}"
-        return tf_text.SentencepieceTokenizer(model, tf.int32, name=name)
+        made = tf_text.SentencepieceTokenizer(_smallest(), tf.int32, name="unused")
+        made._model_resource = Model(model, name)
+        return made
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise TokenizerError(
             f"SentencePiece does not accept the model: {error}"
         ) from error
+
+
+@functools.cache
+def _smallest():
+    """What a TF Text tokenizer is made with before it is given its model."""
+    return written([Piece("?", kind=UNKNOWN), Piece("a")], model_type=UNIGRAM)
 
 
 def spans(processor, words):
