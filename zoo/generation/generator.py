@@ -1,10 +1,13 @@
 """From prompts to results: rooms of tokens, compiled programs, texts."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from zoo.compile_policy import jit_compile
-from zoo.errors import InputError
+from zoo.errors import ConfigError, InputError
+from zoo.generation.beams import BeamSearch, DiverseBeamSearch
 from zoo.generation.config import DEFAULTS
 from zoo.generation.loop import Choice, Loop, Request
 from zoo.generation.prompts import room, stacked
@@ -18,6 +21,7 @@ NUMBERS = {
     "repetition_penalty": tf.float32,
     "presence_penalty": tf.float32,
     "frequency_penalty": tf.float32,
+    **dict.fromkeys(("length_penalty", "diversity_penalty"), tf.float32),
     **dict.fromkeys(("min_new_tokens", "min_length"), tf.int32),
     **dict.fromkeys(("max_new_tokens", "max_length"), tf.int32),
 }
@@ -26,7 +30,13 @@ OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
 # New tokens are given room by multiples of this.
 STEP = 32
 
-STRATEGIES = {"greedy": Choice, "sample": Choice}
+STRATEGIES = {
+    "greedy": Choice,
+    "sample": Choice,
+    "beam": BeamSearch,
+    "beam_sample": BeamSearch,
+    "diverse_beam": DiverseBeamSearch,
+}
 
 
 class Generator:
@@ -36,11 +46,16 @@ class Generator:
         model: See `zoo.generation.loop`. Besides, `prompt_name` says which input the
             loop continues, and `check_prompts(rows)` refuses what is too long.
         vocab_size: V.
+
+    Attributes:
+        jit_compile: "auto", True or False: see `zoo.compile_policy`.
+        programs: What was compiled, by configuration and room.
     """
 
     def __init__(self, model, *, vocab_size):
         self.model = model
         self.vocab_size = vocab_size
+        self.jit_compile = "auto"
         self.programs = {}
 
     def __call__(self, rows, config, *, decode=None):
@@ -75,8 +90,16 @@ class Generator:
 
         Yields:
             Pieces of text that never cut a character; lists of ids without `decode`.
+
+        Raises:
+            ConfigError: if the configuration has beams.
         """
         config.check(self.vocab_size)
+        if config.num_beams > 1:
+            raise ConfigError(
+                f"stream=True and num_beams={config.num_beams}: which beam is the best "
+                "is known at the end, so nothing can be shown before. Leave one out."
+            )
         request, length = self._request([row], config)
         if not int(request.limits[0]):
             return
@@ -160,8 +183,13 @@ class Generator:
         return request, tokens.shape[1] + room(max(limits), STEP)
 
     def _program(self, config, length):
+        if config.strategy not in STRATEGIES:
+            raise ConfigError(
+                f"{config!r} asks for {config.strategy!r}, which generate does not do; "
+                f"it does {', '.join(STRATEGIES)}."
+            )
         strategy = STRATEGIES[config.strategy]
-        jit = not config.needs_python and jit_compile("auto", work="decoding")
+        jit = not config.needs_python and jit_compile(self.jit_compile, work="decoding")
         key = (program_key(config), length, jit)
         if key not in self.programs:
             strategy = strategy(config, vocab_size=self.vocab_size)
@@ -205,8 +233,12 @@ class Program:
         loop = Loop(model, strategy, length=length)
         # Prompts are large products, as training is.
         prompts_jit = steps_jit and jit_compile("auto")
-        self._begin = tf.function(loop.begin, jit_compile=prompts_jit, autograph=False)
-        self._go = tf.function(loop.go, jit_compile=steps_jit, autograph=False)
+        # As partials, or TensorFlow would count the traces of all programs as those of
+        # one function, and warn.
+        self._begin, self._go = (
+            tf.function(functools.partial(method), jit_compile=jit, autograph=False)
+            for method, jit in ((loop.begin, prompts_jit), (loop.go, steps_jit))
+        )
 
     def begin(self, request):
         """The Carry after the first token."""

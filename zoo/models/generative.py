@@ -58,6 +58,9 @@ class GenerativeModel(TransformerModel):
             return self._generator.stream(
                 rows[0], config, decode=decode if kind == "text" else None
             )
+        return self._answers(rows, config, decode, kind, single=single)
+
+    def _answers(self, rows, config, decode, kind, *, single):
         groups = self._generator(rows, config, decode=decode)
         if not config.returns_dict:
             name = "text" if kind == "text" else "ids"
@@ -132,6 +135,10 @@ class GenerativeModel(TransformerModel):
                 prompts = [text.decode() for text in np.atleast_1d(prompts.numpy())]
             if isinstance(prompts, tf.Tensor | tf.RaggedTensor):
                 prompts = prompts.numpy()
+            if not np.iterable(prompts):
+                raise InputError(
+                    f"prompts={prompts!r}: expected a text, a list of texts, or ids."
+                )
             rows = list(prompts)
             if rows and isinstance(rows[0], str | bytes):
                 kind, rows = "text", self._encode(rows)

@@ -214,9 +214,9 @@ class Pretrained(keras.Model):
             self._tokenizer = Tokenizer.from_files(files)
         return self._tokenizer
 
-    @tokenizer.setter
-    def tokenizer(self, value):
-        self._tokenizer = value
+    def __setattr__(self, name, value):
+        # Keras reads an attribute before it sets it, and there may be no tokenizer yet.
+        super().__setattr__("_tokenizer" if name == "tokenizer" else name, value)
 
     def tokenizer_files(self):
         """Name and bytes of each tokenizer file; empty where there is none."""
