@@ -138,7 +138,7 @@ def test_llama_3_begins_with_bos_where_nothing_else_is_said(gpt2):
         assert (ids_of(tokenizer, "the")[0] == 0) is begins
 
 
-def test_named_templates_are_kept_and_the_default_is_taken(gpt2):
+def test_named_templates_are_kept_by_their_names(gpt2):
     given = {"tokenizer.chat_template": "plain", "tokenizer.chat_template.tool": "t"}
     files = gguf.files(settings_of(gpt2, "gpt-2", **given))
     config = json.loads(files["tokenizer_config.json"])
@@ -146,7 +146,8 @@ def test_named_templates_are_kept_and_the_default_is_taken(gpt2):
         {"name": "default", "template": "plain"},
         {"name": "tool", "template": "t"},
     ]
-    assert Tokenizer.from_files(files).chat_template == "plain"
+    named = {"default": "plain", "tool": "t"}
+    assert Tokenizer.from_files(files).chat_template == named
     assert read(settings_of(gpt2, "gpt-2")).chat_template is None
 
 

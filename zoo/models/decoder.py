@@ -3,6 +3,12 @@
 import keras
 import tensorflow as tf
 
+from zoo.generation.chat import (
+    apply_template,
+    choose_template,
+    end_of_turn,
+    special_tokens,
+)
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head, logits
@@ -68,6 +74,62 @@ class GPTModel(GenerativeModel):
 
     def _logits(self, x):
         return logits(x, self.config, self.lm_head, self.embeddings.tokens)
+
+    def chat(
+        self,
+        messages,
+        *,
+        stream=False,
+        chat_template=None,
+        tools=None,
+        documents=None,
+        template_options=None,
+        **options,
+    ):
+        """Answers the last message of a conversation.
+
+        The answer ends at an end-of-sequence token, or at the one that the template
+        puts behind an answer. Special tokens are recognised in the whole prompt, as in
+        the reference: also where a message has one's text in its content.
+
+        Args:
+            messages: Dictionaries with "role" ("system", "user", "assistant") and
+                "content", oldest first.
+            stream: Whether to yield the answer in pieces while it is written.
+            chat_template: Jinja source, or the name of one of several templates of the
+                tokenizer; None: the tokenizer's own.
+            tools, documents: Lists of dictionaries, for templates that know them.
+            template_options: What else the template reads, such as
+                `{"enable_thinking": False}`.
+            options: As of `generate`.
+
+        Returns:
+            The answer, a text; else as `generate`.
+
+        Raises:
+            InputError: if there is no template, if it refuses the messages or is
+                refused, or if these are not messages.
+        """
+        tokenizer = self.tokenizer
+        prompt = apply_template(
+            choose_template(tokenizer.chat_template, chat_template, tools=tools),
+            messages,
+            tools=tools,
+            documents=documents,
+            **{**special_tokens(tokenizer), **(template_options or {})},
+        )
+        config = self.generation_config(**options)
+        end = end_of_turn(prompt.behind, tokenizer)
+        if end is not None and "eos_token_id" not in options:
+            ends = dict.fromkeys((*config.eos_token_ids, end))
+            config = config.replace(eos_token_id=tuple(ends))
+        encoded = tokenizer(
+            [prompt.text], padding=None, truncation=None, add_special_tokens=False
+        )
+        rows = [self._read_row(encoded["input_ids"].to_list()[0], config)]
+        if stream:
+            return self._generator.stream(rows[0], config, decode=self._decode)
+        return self._answers(rows, config, self._decode, "text", single=True)
 
     def prefill(self, inputs, *, length, slack=0):
         """Reads prompts, so that tokens can follow.

@@ -52,7 +52,7 @@ class Spec:
         added_tokens: In the order of their ids.
         special: "bos", "eos", ... -> token.
         config: tokenizer_config.json, or {}.
-        chat_template: Jinja source, or None.
+        chat_template: Jinja source; a dictionary of several by name; or None.
     """
 
     model: dict
@@ -63,7 +63,7 @@ class Spec:
     added_tokens: tuple[AddedToken, ...] = ()
     special: dict = field(default_factory=dict)
     config: dict = field(default_factory=dict)
-    chat_template: str | None = None
+    chat_template: str | dict[str, str] | None = None
 
 
 def read_files(directory):
@@ -433,12 +433,16 @@ def _object(value, where):
 
 
 def _chat_template(config, files):
+    """The one template, or several by their names."""
     if "chat_template.jinja" in files:
         return files["chat_template.jinja"].decode("utf-8", "replace")
     template = config.get("chat_template")
-    if isinstance(template, list):  # several templates, each with a name
+    if isinstance(template, list):
         named = {
-            t.get("name"): t.get("template") for t in template if isinstance(t, dict)
+            each.get("name"): each.get("template")
+            for each in template
+            if isinstance(each, dict)
         }
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+        pairs = named.items()
+        template = {k: v for k, v in pairs if isinstance(k, str) and isinstance(v, str)}
+    return template if template and isinstance(template, str | dict) else None

@@ -32,7 +32,8 @@ class Tokenizer(tf.Module):
         special_tokens: All special tokens, by id.
         model_max_length: Most tokens that the model takes, or None.
         padding_side, truncation_side: "left" or "right".
-        chat_template: Jinja source of the chat format, or None.
+        chat_template: Jinja source of the chat format; where there are several, a
+            dictionary of them by name; or None.
 
     Raises:
         TokenizerError: if a file is damaged or cannot be honoured exactly.
