@@ -22,7 +22,12 @@ SIZES = {
     "bos_token_id": 1,
     "pad_token_id": 0,
 }
-ROTARY = {"position": "rotary", "norm": "rms", "feedforward": "gated"}
+ROTARY = {
+    "position": "rotary",
+    "norm": "rms",
+    "feedforward": "gated",
+    **dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias"), False),
+}
 KINDS = {
     "learned": (GPTModel, {"position": "learned"}),
     "grouped": (GPTModel, {**ROTARY, "num_key_value_heads": 2}),
