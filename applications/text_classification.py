@@ -17,12 +17,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from applications.curves import Curve
 from zoo import TextClassifier
 from zoo.data.samples import fetch, movie_snippets
 from zoo.data.tables import read_table
 from zoo.errors import DataError, ZooError
 from zoo.export import run_in_clean_process
+from zoo.files import staged_directory
 
+BASELINE = "TF-IDF + logistic regression"
 SENTENCES = (
     "A moving story, wonderfully acted.",
     "Two hours of my life that I will never get back.",
@@ -98,56 +101,6 @@ def baseline_accuracy(train, held_out):
         return held_out[1].count(commonest) / len(held_out[1])
 
 
-class Curve(keras.callbacks.Callback):
-    """Loss and accuracy of each step, and held-out ones at the end of each epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.steps, self.held_out, self.total = [], [], np.zeros(2)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.total = np.zeros(2)
-
-    def on_train_batch_end(self, batch, logs=None):
-        # Keras logs the mean over the epoch so far.
-        total = (batch + 1) * np.array([logs["loss"], logs["accuracy"]])
-        self.steps.append(total - self.total)
-        self.total = total
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.held_out.append((len(self.steps), logs["val_loss"], logs["val_accuracy"]))
-
-
-def draw(curve, untrained, baseline, path):
-    """The picture: loss on the left, accuracy on the right."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    points = [(0, untrained["loss"], untrained["accuracy"]), *curve.held_out]
-    steps, *held_out = zip(*points, strict=True)
-    width = min(20, len(curve.steps))
-    for i, (axis, name) in enumerate(zip(axes, ("loss", "accuracy"), strict=True)):
-        values = [step[i] for step in curve.steps]
-        smooth = np.convolve(values, np.ones(width) / width, "valid")
-        places = range(width, len(values) + 1)
-        axis.plot(places, smooth, label=f"training, mean of {width} steps")
-        axis.plot(steps, held_out[i], "o:", label="held out")
-        axis.set(xlabel="step", title=name, xlim=(0, None))
-        axis.grid(alpha=0.3)
-    axes[0].set_ylim(0, None)
-    axes[1].axhline(
-        baseline, ls="--", color="grey", label="TF-IDF + logistic regression"
-    )
-    axes[1].set_ylim(None, 1)
-    axes[0].legend()
-    axes[1].legend(loc="lower right")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
 def main(arguments=None):
     flags = read_flags(arguments)
     began = time.perf_counter()
@@ -157,19 +110,17 @@ def main(arguments=None):
     # A rare label may stand among those held out alone; in a file of its own it is odd.
     labels = sorted({*train[1], *(() if flags.validation else held_out[1])})
     print(f"{len(train[0]):,} examples to train on, {len(held_out[0]):,} held out")
+    source = flags.model or fetch("minilm")
     try:
         flags.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"--output {flags.output}: {error.strerror}.") from error
     started = time.perf_counter()  # downloads are over, unless the model is on a hub
 
-    classifier = TextClassifier.from_pretrained(
-        flags.model or fetch("minilm"), labels=labels
-    )
+    classifier = TextClassifier.from_pretrained(source, labels=labels)
     classifier.max_length = min(flags.max_length, classifier.max_length)
     classifier.compile(learning_rate=flags.learning_rate)
     untrained = classifier.evaluate(*held_out, verbose=0, return_dict=True)
-    baseline = baseline_accuracy(train, held_out)
 
     curve = Curve()
     fit_started = time.perf_counter()
@@ -182,11 +133,29 @@ def main(arguments=None):
         seed=flags.seed,
     )
     fit_seconds = time.perf_counter() - fit_started
-    accuracy = curve.held_out[-1][2]
-
     classifier.save_pretrained(flags.output / "model")
-    draw(curve, untrained, baseline, flags.output / "curve.png")
+
     common = Counter(held_out[1]).most_common(1)[0][1] / len(held_out[1])
+    baseline = baseline_accuracy(train, held_out)
+    accuracy = curve.held_out[-1][2]
+    print(f"\n{'accuracy on held-out examples':36}{len(held_out[0]):>7,} examples")
+    for name, value in (
+        ("commonest label", common),
+        ("before training", untrained["accuracy"]),
+        (BASELINE, baseline),
+        ("after training", accuracy),
+    ):
+        print(f"  {name:34}{value:>7.3f}")
+
+    if flags.export:
+        exported = classifier.export_saved_model(flags.output / "export", version=1)
+        found = run_in_clean_process(exported, {"text": SENTENCES})
+        print("\nthe export, in a process without zoo and Keras")
+        rows = zip(found["label"], found["probabilities"], SENTENCES, strict=True)
+        for name, probabilities, sentence in rows:
+            print(f"  {name:12}{max(probabilities):6.3f}  {sentence}")
+
+    seconds = time.perf_counter() - started
     metrics = {
         "accuracy": accuracy,
         "accuracy_untrained": untrained["accuracy"],
@@ -195,38 +164,21 @@ def main(arguments=None):
         "examples": {"training": len(train[0]), "held_out": len(held_out[0])},
         "labels": labels,
         "fit_seconds": round(fit_seconds, 1),
-        "flags": {name: _plain(value) for name, value in vars(flags).items()},
+        "seconds": round(seconds, 1),
+        "flags": vars(flags),
     }
-    rows = [
-        ("commonest label", f"{common:.3f}"),
-        ("before training", f"{untrained['accuracy']:.3f}"),
-        ("TF-IDF + logistic regression", f"{baseline:.3f}"),
-        ("after training", f"{accuracy:.3f}"),
-    ]
-    answers = []
-    if flags.export:
-        exported = classifier.export_saved_model(flags.output / "export", version=1)
-        found = run_in_clean_process(exported, {"text": SENTENCES})
-        scores = map(max, found["probabilities"])
-        answers = list(zip(found["label"], scores, SENTENCES, strict=True))
-    metrics["seconds"] = round(time.perf_counter() - started, 1)
-    text = json.dumps(metrics, indent=2)
-    (flags.output / "metrics.json").write_text(text + "\n", encoding="utf-8")
-
-    print(f"\n{'accuracy on held-out examples':36}{len(held_out[0]):>7,} examples")
-    for name, value in rows:
-        print(f"  {name:34}{value:>7}")
-    if answers:
-        print("\nthe export, in a process without zoo and Keras")
-    for name, probability, sentence in answers:
-        print(f"  {name:12}{probability:6.3f}  {sentence}")
+    with staged_directory(flags.output) as results:
+        text = json.dumps(metrics, indent=2, default=str)  # of paths
+        (results / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        compared = {BASELINE: baseline}
+        curve.draw(results / "curve.png", untrained=untrained, compared=compared)
     print(
         f"\n{flags.output}: curve.png, metrics.json, model/, logs/ (tensorboard)"
         + (", export/ (TF Serving)" if flags.export else "")
     )
     print(
-        f"{metrics['seconds']:.0f} s, {fit_seconds:.0f} of them training; with reading"
-        f" the data {time.perf_counter() - began:.0f} s"
+        f"{seconds:.0f} s, {fit_seconds:.0f} of them training; with reading the data "
+        f"{time.perf_counter() - began:.0f} s"
     )
 
 
@@ -236,12 +188,8 @@ def _positive(text):
     return int(text)
 
 
-def _plain(value):
-    return str(value) if isinstance(value, Path) else value
-
-
 if __name__ == "__main__":
     try:
         main()
-    except ZooError as error:
+    except (ZooError, OSError) as error:
         sys.exit(f"error: {error}")

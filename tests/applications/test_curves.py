@@ -1,0 +1,22 @@
+"""Curves: each step's own values out of Keras's running means, and the picture."""
+
+import numpy as np
+
+from applications.curves import Curve
+
+
+def test_steps_have_values_of_their_own_and_epochs_the_held_out_ones(tmp_path):
+    curve = Curve("f1")
+    losses, scores = [3.0, 1.0, 2.0, 0.5], [0.0, 0.5, 1.0, 0.25]
+    for epoch in range(2):
+        curve.on_epoch_begin(epoch)
+        for batch in range(2):
+            seen = slice(2 * epoch, 2 * epoch + batch + 1)
+            means = {"loss": np.mean(losses[seen]), "f1": np.mean(scores[seen])}
+            curve.on_train_batch_end(batch, means)
+        curve.on_epoch_end(epoch, {"val_loss": 1.5 - epoch, "val_f1": 0.4 + epoch / 2})
+    np.testing.assert_allclose(curve.steps, np.stack([losses, scores], 1))
+    assert curve.held_out == [(2, 1.5, 0.4), (4, 0.5, 0.9)]
+    untrained = {"loss": 4.0, "f1": 0.1}
+    curve.draw(tmp_path / "x.png", untrained=untrained, compared={"baseline": 0.3})
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
