@@ -20,7 +20,7 @@ class Embedding(keras.layers.Layer):
     """
 
     def __init__(self, rows, width, *, stddev=0.02, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # a row is cast, not the table
         self.rows = rows
         self.width = width
         self.stddev = stddev
@@ -36,8 +36,9 @@ class Embedding(keras.layers.Layer):
         self.built = True
 
     def call(self, ids):
-        # Gathering before the cast to the compute dtype spares a copy of the table.
-        table = self.weight.value if hasattr(self.weight, "value") else self.weight
+        # A tensor, for `tf.gather` of a variable would have TensorFlow copy the table
+        # at every later read, such as that of a tied head.
+        table = tf.convert_to_tensor(self.weight)
         return tf.cast(tf.gather(table, ids), self.compute_dtype)
 
     def get_config(self):
