@@ -15,7 +15,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools import benchmark_encoder, benchmark_load, benchmark_tokenize
+from tools import (
+    benchmark_decode,
+    benchmark_encoder,
+    benchmark_load,
+    benchmark_tokenize,
+)
 from tools.benchmark_report import Report, usable_cores
 from tools.benchmark_turns import BenchmarkError, Result, Turn, measure
 
@@ -173,6 +178,51 @@ def tokenize(
     )
 
 
+def decode(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure rows whose name has this in it (repeatable)."),
+    ] = None,
+    threads: Threads = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where checkpoints are kept. Default: $ZOO_CACHE."),
+    ] = None,
+    only: Only = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Text generation with the same weights: greedy search and beams."""
+    options = {"rounds": rounds, "steps": 1, "warmup": 1}
+    groups = {}
+    for name, work in benchmark_decode.WORKS.items():
+        if row and not any(part in name for part in row):
+            continue
+        directory = benchmark_decode.checkpoint(work, cache=cache)
+        every = benchmark_decode.contenders(work, directory, threads)
+        label = f"{name}, {work.prompt} + {work.new}"
+        results = in_turns(chosen(every, only), label, options)
+        for result in results:
+            if result.turns:
+                speed = work.batch * work.new / result.median
+                how = f"{speed:.0f} tokens/s, {result.about['variant']}"
+                result.about["variant"] = how
+        groups[label] = results
+    notes = [
+        "A step is a whole call: prompts are read, then tokens written. A first call, "
+        "in which programs are traced and compiled, is not counted.",
+        "GPT-2 has the shape of 124M and random weights, T5 the shape of T5-small; "
+        "SmolLM2's weights are the real ones, dequantised. All in float32.",
+        "KerasHub's greedy search gives every row of mixed prompts tokens up to one "
+        "length; the time is that of the whole.",
+        show_threads(groups),
+    ]
+    title = "Text generation, prompt + new tokens"
+    report = Report("decode", title, options, groups, notes, memory=True)
+    finish(report, output, markdown)
+
+
 def told(timing):
     """One row of `benchmark_tokenize.run` as a `Result` of each contender."""
     results = []
@@ -190,6 +240,7 @@ COMMANDS: dict[str, Callable] = {
     "train": train,
     "forward": forward,
     "load": load,
+    "decode": decode,
     "tokenize": tokenize,
 }
 
