@@ -1,12 +1,12 @@
 """Conversations: templates as the reference renders them, limits, and answers."""
 
 import datetime
-import json
 
 import pytest
 import tokenizers
 
 from tests.generation import tiny
+from tests.generation.talking import CHATML, END, START, talking
 from zoo.errors import CheckpointError, InputError
 from zoo.generation.chat import (
     apply_template,
@@ -15,14 +15,8 @@ from zoo.generation.chat import (
     end_of_turn,
     special_tokens,
 )
-from zoo.tokenizers import Tokenizer
 
 USER = {"role": "user", "content": "the cat"}
-CHATML = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
-    "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 # In the manner of SmolLM2, Llama 3, Mistral and Qwen, of which each has its devices:
 # loop variables, filters, slices, namespaces, macros, tools, raise_exception, the date.
 TEMPLATES = {
@@ -277,44 +271,6 @@ def test_a_template_that_is_missing_is_asked_for(own, given, match):
 
 
 # -- With a model
-
-END, START = "<turn|>", "<|turn>"
-TURNS = CHATML.replace("<|im_start|>", START).replace("<|im_end|>", END)
-
-
-def talking(template=TURNS, **settings):
-    """A tiny model whose tokenizer knows where turns begin and end."""
-    files = tiny.byte_level().get_files()
-    document = json.loads(files["tokenizer.json"])
-    options = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    first = len(document["model"]["vocab"])
-    for i, token in enumerate((START, END)):
-        added = {"id": first + i, "content": token, "special": True, **options}
-        document["added_tokens"].append(added)
-    document["post_processor"] = {  # as Llama's: <s> before every text
-        "type": "TemplateProcessing",
-        "single": [
-            {"SpecialToken": {"id": "<s>", "type_id": 0}},
-            {"Sequence": {"id": "A", "type_id": 0}},
-        ],
-        "pair": [
-            {"Sequence": {"id": "A", "type_id": 0}},
-            {"Sequence": {"id": "B", "type_id": 0}},
-        ],
-        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
-    }
-    settings = {"bos_token": "<s>", "eos_token": "</s>", **settings}
-    if template is not None:
-        settings["chat_template"] = template
-    tokenizer = Tokenizer(
-        {
-            "tokenizer.json": json.dumps(document).encode(),
-            "tokenizer_config.json": json.dumps(settings).encode(),
-        }
-    )
-    model = tiny.make("grouped", vocab_size=tokenizer.vocab_size, eos_token_id=2)
-    model.tokenizer = tokenizer
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """From prompts to results: rooms of tokens, compiled programs, texts."""
 
 import functools
+import logging
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,8 @@ from zoo.generation.prompts import room, stacked
 from zoo.generation.results import Sequence, continuations, finish_reason
 from zoo.generation.sampling import fresh_seed
 from zoo.generation.streaming import chunk_size, cut_at, pieces
+
+logger = logging.getLogger(__name__)
 
 # Options that a compiled program takes as numbers: another value compiles nothing.
 NUMBERS = {
@@ -236,7 +239,9 @@ class Program:
         # As partials, or TensorFlow would count the traces of all programs as those of
         # one function, and warn.
         self._begin, self._go = (
-            tf.function(functools.partial(method), jit_compile=jit, autograph=False)
+            tf.function(
+                functools.partial(_traced, method), jit_compile=jit, autograph=False
+            )
             for method, jit in ((loop.begin, prompts_jit), (loop.go, steps_jit))
         )
 
@@ -257,6 +262,13 @@ class Program:
         """How often its functions were traced."""
         functions = self._begin, self._go
         return sum(f.experimental_get_tracing_count() for f in functions)
+
+
+def _traced(method, request, *rest):
+    """A method of a Loop; it runs in Python only while it is traced, which is said."""
+    rows, columns = request.tokens.shape
+    logger.info("compiling %s for %s x %s tokens", method.__name__, rows, columns)
+    return method(request, *rest)
 
 
 def program_key(config):
