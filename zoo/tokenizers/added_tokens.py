@@ -78,7 +78,7 @@ class AddedTokenSplitter:
     def _identify(self, pieces):
         """The id of each piece that is an added token, -1 for the others."""
         is_token = _is_token(pieces)
-        index = self._index(tf.boolean_mask(pieces.values, is_token))
+        index = self._index(rows.taken(pieces.values, is_token))
         blank = tf.fill(tf.shape(is_token), -1)
         ids = tf.gather(self._ids, index)
         return tf.tensor_scatter_nd_update(blank, tf.where(is_token), ids)

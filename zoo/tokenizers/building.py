@@ -15,7 +15,7 @@ from zoo.tokenizers.pipeline import Pipeline
 from zoo.tokenizers.sentencepiece_bpe import SentencePieceBpe
 from zoo.tokenizers.sentencepiece_files import NativeSentencePiece
 from zoo.tokenizers.wordpiece import WordPiece
-from zoo.tokenizers.words import BertWords, Words
+from zoo.tokenizers.words import BertWords, MarkedWords, Words
 
 MODEL = "tokenizer.json: model"
 
@@ -133,12 +133,18 @@ def _unigram(spec):
     before = pre_tokenizers.read(spec.pre_tokenizer)
     if before.byte_level:
         raise fields.not_supported(MODEL, "Unigram with ByteLevel", ["Metaspace"])
+    quick = MarkedWords.of(before.steps)
     model = unigram.Unigram(
-        options["vocab"], unknown=unknown, byte_fallback=options["byte_fallback"]
+        options["vocab"],
+        unknown=unknown,
+        byte_fallback=options["byte_fallback"],
+        prepare=None if quick is None else quick.marked,
     )
     normalize = normalizers.read(spec.normalizer)
     words = Words(before.steps)
-    return Pipeline(model, words, spec.added_tokens, normalize), vocabulary
+    exact = normalize, words
+    quick = quick or words
+    return Pipeline(model, quick, spec.added_tokens, normalize, exact), vocabulary
 
 
 def _sentencepiece(spec):

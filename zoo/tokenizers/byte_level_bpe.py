@@ -8,6 +8,7 @@ from zoo.tokenizers import merges as merging
 from zoo.tokenizers import rows, splitting, unicode
 from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers.byte_alphabet import BYTE_OF, CHARACTER_OF
+from zoo.tokenizers.tables import captured
 from zoo.tokenizers.whole_words import WholeWords
 
 
@@ -45,9 +46,10 @@ class ByteLevelBpe(tf.Module):
             model_type=spm.BPE,
         )
         self._processor = spm.processor(model)
-        self._sizes = np.zeros(max(vocabulary.values()) + 1, np.int32)
+        sizes = np.zeros(max(vocabulary.values()) + 1, np.int32)
         for i, text in texts.items():
-            self._sizes[i] = len(text or b"")
+            sizes[i] = len(text or b"")
+        self._sizes = captured(sizes, tf.int32)
         whole = texts if whole_words else ranks
         self._whole = WholeWords({texts[i]: i for i in whole if texts[i]})
 

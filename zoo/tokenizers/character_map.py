@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.tokenizers import rows, unicode
+from zoo.tokenizers.tables import captured
 
 
 class CharacterMap:
@@ -20,10 +21,10 @@ class CharacterMap:
         places = {c: n for n, c in enumerate(table, 1) if isinstance(c, int)}
         self._pages, self._slots = paged(places)
         lengths = [1] + [len(new) for new in table.values()]
-        self._lengths = np.array(lengths, np.int32)
-        self._starts = np.cumsum([0, *lengths[:-1]]).astype(np.int32)
+        self._lengths = captured(lengths, tf.int32)
+        self._starts = captured(np.cumsum([0, *lengths[:-1]]), tf.int32)
         flat = [0] + [c for new in table.values() for c in new]
-        self._values = np.array(flat, np.int32)
+        self._values = captured(flat, tf.int32)
 
     def __call__(self, characters):
         """Maps code points.
@@ -92,13 +93,13 @@ def rewrite(texts, steps, plain):
     wide = size > tf.strings.length(texts, unit="UTF8_CHAR")
 
     def rewritten():
-        characters = decode(tf.boolean_mask(texts, wide))
+        characters = decode(rows.taken(texts, wide))
         for step in steps:
             characters, _ = step(characters)
         new = tf.strings.unicode_encode(characters, "UTF-8")
         places = tf.cast(tf.where(~wide)[:, 0], tf.int32)
         new_places = tf.cast(tf.where(wide)[:, 0], tf.int32)
-        kept = plain(tf.boolean_mask(texts, ~wide))
+        kept = plain(rows.taken(texts, ~wide))
         return tf.dynamic_stitch([places, new_places], [kept, new])
 
     return tf.cond(tf.reduce_any(wide), rewritten, lambda: plain(texts))
@@ -137,7 +138,7 @@ def paged(table):
     slots = np.zeros((len(used) + 1) * 256, np.int32)
     for c, value in table.items():
         slots[pages[c >> 8] * 256 + (c & 255)] = value
-    return pages, slots
+    return captured(pages, tf.int32), captured(slots, tf.int32)
 
 
 def lookup(pages, slots, code_points):

@@ -131,8 +131,8 @@ def _with_added(ids, added):
     is_token = added >= 0
 
     def together():
-        tokens = rows.ragged(tf.boolean_mask(added, is_token), rows.splits_of(is_token))
-        joined = tf.concat([ids, tokens], axis=1)
+        tokens = rows.ragged(rows.taken(added, is_token), rows.splits_of(is_token))
+        joined = rows.beside([ids, tokens])
         return joined.values, joined.row_splits
 
     values, splits = tf.cond(

@@ -176,7 +176,7 @@ def assemble(first, second, parts):
     found = {"input_ids": ids, "token_type_ids": types}
     if offsets:
         found["offsets"] = offsets
-    return {name: tf.concat(list_, axis=1) for name, list_ in found.items()}
+    return {name: rows.beside(list_) for name, list_ in found.items()}
 
 
 def _constant(ids, size):

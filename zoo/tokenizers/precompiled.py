@@ -15,6 +15,7 @@ import tensorflow as tf
 from zoo.errors import TokenizerError
 from zoo.tokenizers import rows, unicode
 from zoo.tokenizers.character_map import CharacterMap, lookup, paged
+from zoo.tokenizers.tables import captured
 
 WHERE = "tokenizer.json: Precompiled"
 _LARGEST = 16 << 20
@@ -38,8 +39,9 @@ class Precompiled(CharacterMap):
         slots = {key: slot for slot, key in enumerate((*self.table, *pairs), 1)}
         self._gone = len(slots) + 1
         keys = sorted((a << 21 | b, slots[a, b]) for a, b in pairs) or [(-1, 0)]
-        self._pair_keys, self._pair_slots = map(np.array, zip(*keys, strict=True))
-        self._pair_slots = self._pair_slots.astype(np.int32)
+        pair_keys, pair_slots = zip(*keys, strict=True)
+        self._pair_keys = captured(pair_keys, tf.int64)
+        self._pair_slots = captured(pair_slots, tf.int32)
         kinds = {c: _CONTROL for c in unicode.members("grapheme_control")}
         kinds.update((c, _EXTEND) for c in unicode.members("grapheme_extend"))
         kinds.update((c, _PREPEND) for c in unicode.members("grapheme_prepend"))
@@ -72,7 +74,7 @@ class Precompiled(CharacterMap):
         after = tf.concat([values[1:], [0]], 0)
         joined = tf.concat([joins[1:], [False]], 0)
         slot = tf.where((single == 0) & joined, self._pair(values, after), single)
-        starts = tf.boolean_mask(slot, ~joins)
+        starts = rows.taken(slot, ~joins)
         whole = tf.gather(small & (starts > 0), grapheme)
         return tf.where(whole, tf.where(joins, self._gone, slot), single)
 

@@ -2,6 +2,8 @@
 
 `tf.repeat`, `value_rowids` and what stands on them lay rows out as a rectangle of rows
 times the longest row: one word of 100,000 characters among short ones fills the memory.
+Others (`tf.boolean_mask`, `tf.concat` of ragged tensors) are 30 to 90 nodes of a graph
+each; here they are few, since a `tf.data` pipeline optimises its graphs in every epoch.
 """
 
 import tensorflow as tf
@@ -26,10 +28,38 @@ def ragged(values, splits):
     return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
 
+def taken(values, mask):
+    """The values `[total, ...]` where `mask` `[total]` is True."""
+    return tf.gather(values, tf.reshape(tf.where(mask), [-1]))
+
+
+def stacked(tables):
+    """Ragged `[N, (values)]`, one below the other."""
+    splits = [tables[0].row_splits]
+    end = splits[0][-1]
+    for table in tables[1:]:
+        later = table.row_splits + end
+        splits.append(later[1:])
+        end = later[-1]
+    return ragged(tf.concat([t.values for t in tables], 0), tf.concat(splits, 0))
+
+
+def beside(tables):
+    """Ragged `[N, (values)]` of one N: the rows of all, each behind the one before."""
+    if len(tables) == 1:
+        return tables[0]
+    count = len(tables)
+    both = stacked(tables)
+    places = tf.range(tf.size(both.row_splits) - 1)
+    order = tf.reshape(tf.transpose(tf.reshape(places, [count, -1])), [-1])
+    found = tf.gather(both, order)
+    return ragged(found.values, found.row_splits[::count])
+
+
 def keep(rows, mask):
     """Ragged `[N, (values)]` with only the values where `mask` `[total]` is True."""
     count = tf.concat([[0], tf.cumsum(tf.cast(mask, tf.int64))], 0)
-    return ragged(tf.boolean_mask(rows.values, mask), tf.gather(count, rows.row_splits))
+    return ragged(taken(rows.values, mask), tf.gather(count, rows.row_splits))
 
 
 def joined(outer_splits, rows):
@@ -47,6 +77,6 @@ def partitioned(mask):
 def firsts(splits):
     """True for each value that is the first of its row, `[total]`."""
     total = splits[-1]
-    starts = tf.boolean_mask(splits[:-1], splits[1:] > splits[:-1])[:, None]
+    starts = taken(splits[:-1], splits[1:] > splits[:-1])[:, None]
     marks = tf.scatter_nd(starts, tf.ones_like(starts[:, 0], tf.int32), [total])
     return marks > 0

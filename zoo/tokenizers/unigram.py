@@ -1,6 +1,5 @@
 """Unigram language model (Kudo 2018, arXiv:1804.10959) on SentencePiece's Viterbi."""
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.errors import TokenizerError
@@ -8,6 +7,7 @@ from zoo.tokenizers import fields, rows
 from zoo.tokenizers import sentencepiece_model as spm
 from zoo.tokenizers.formats import LARGEST_VOCABULARY
 from zoo.tokenizers.sentencepiece_bpe import BYTE_TOKENS
+from zoo.tokenizers.tables import captured
 from zoo.tokenizers.viterbi import Viterbi
 from zoo.tokenizers.whole_words import WholeWords
 
@@ -21,10 +21,12 @@ class Unigram(tf.Module):
         pieces: `(text, score)` by id.
         unknown: Id for characters that no piece has.
         byte_fallback: Whether these become the pieces of their bytes instead.
+        prepare: Words `[N]` to the words that are looked up, `[N]`, or None.
     """
 
-    def __init__(self, pieces, *, unknown, byte_fallback=False):
+    def __init__(self, pieces, *, unknown, byte_fallback=False, prepare=None):
         super().__init__(name="unigram")
+        self._prepare = prepare
         table = [_piece(i, *piece) for i, piece in enumerate(pieces)]
         table[unknown] = spm.Piece(table[unknown].text, kind=spm.UNKNOWN)
         self._back = None
@@ -37,8 +39,8 @@ class Unigram(tf.Module):
                     f"{WHERE}: byte_fallback needs the piece {missing[0]!r}."
                 )
             # A piece is found in text or stands for a byte; these here are both.
-            self._back = np.arange(len(table) + 256, dtype=np.int32)
-            self._back[len(table) :] = [places[t] for t in BYTE_TOKENS]
+            back = [*range(len(table)), *(places[t] for t in BYTE_TOKENS)]
+            self._back = captured(back, tf.int32)
             table += [spm.Piece(t, kind=spm.BYTE) for t in BYTE_TOKENS]
         self._processor = spm.processor(
             spm.written(table, model_type=spm.UNIGRAM, byte_fallback=byte_fallback)
@@ -59,6 +61,8 @@ class Unigram(tf.Module):
 
     def __call__(self, words):
         """Words `[N]`, UTF-8, to ids: ragged int32 `[N, (pieces)]`."""
+        if self._prepare is not None:
+            words = self._prepare(words)
         return self._whole(words, self._search)
 
     def _search(self, words):
@@ -68,8 +72,8 @@ class Unigram(tf.Module):
         needed = self._viterbi.is_needed(ids)
 
         def exactly():
-            exact, _ = self._viterbi(tf.boolean_mask(words, needed))
-            both = tf.gather(tf.concat([ids, exact], axis=0), _merged(needed))
+            exact, _ = self._viterbi(rows.taken(words, needed))
+            both = tf.gather(rows.stacked([ids, exact]), _merged(needed))
             return both.values, both.row_splits
 
         values, splits = tf.cond(
@@ -78,7 +82,11 @@ class Unigram(tf.Module):
         return rows.ragged(values, splits)
 
     def spans(self, words):
-        """As `__call__`, with the bytes of each piece, int32 `[pieces, 2]`."""
+        """Ids of words `[N]` that are prepared, with the bytes of each piece.
+
+        Returns:
+            Ragged int32 `[N, (pieces)]`, and int32 `[pieces, 2]`.
+        """
         ids, spans = spm.spans(self._processor, words)
         if self._back is not None:
             return ids.with_values(tf.gather(self._back, ids.values)), spans

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.tokenizers import rows
+from zoo.tokenizers.tables import captured
 
 _BASE = 1_000_003
 _AREA = 1 << 16  # characters in one table
@@ -26,16 +27,18 @@ class Viterbi:
         texts = [(text, i) for i, (text, _) in enumerate(pieces)]
         keys = {_hash(text): i for text, i in texts if text and "\0" not in text}
         order = sorted(keys)
-        self._keys = np.array(order, np.int64)
-        self._ids = np.array([keys[k] for k in order], np.int32)
-        self._scores = np.array([score for _, score in pieces], np.float64)
+        self._keys = captured(order, tf.int64)
+        self._ids = captured([keys[k] for k in order], tf.int32)
+        scores = np.array([score for _, score in pieces], np.float64)
+        self._scores = captured(scores, tf.float64)
         self._unknown = unknown
-        self._lowest = float(self._scores.min()) - _PENALTY
+        self._lowest = float(scores.min()) - _PENALTY
         self._longest = max(len(text) for text, _ in pieces)
-        roots = {}
-        self._roots = np.array(
-            [roots.setdefault(_root(text), len(roots)) for text, _ in pieces], np.int32
-        )
+        powers = [pow(_BASE, n, 1 << 64) for n in reversed(range(self._longest))]
+        self._powers = captured([_signed(p) for p in powers], tf.int64)
+        numbers: dict[str, int] = {}
+        roots = [numbers.setdefault(_root(t), len(numbers)) for t, _ in pieces]
+        self._roots = captured(roots, tf.int32)
 
     def is_needed(self, ids):
         """Whether pieces of each word could change places: bool `[N]`, ids ragged."""
@@ -90,63 +93,52 @@ class Viterbi:
         ragged = tf.strings.unicode_decode(words, "UTF-8")
         lengths = tf.cast(ragged.row_lengths(), tf.int32)
         characters = tf.transpose(ragged.to_tensor())  # [T, N]
-        ids = self._lookup(characters)  # [T, N, longest], by start and length - 1
+        ids = self._lookup(characters)
         size = self._forward(ids)  # [T, N]: length of the best piece that ends here
-        ends = self._backward(size, lengths)  # [T, N] bool
-        start = tf.range(tf.shape(size)[0])[:, None] - size + 1
-        columns = tf.broadcast_to(tf.range(tf.size(lengths))[None, :], tf.shape(size))
-        chosen = tf.gather_nd(
-            ids, tf.stack([tf.maximum(start, 0), columns, tf.maximum(size - 1, 0)], -1)
-        )
+        mask = tf.transpose(self._backward(size, lengths))  # [N, T]: pieces end here
+        ids = tf.transpose(ids, [2, 0, 1])
+        chosen = tf.gather(ids, self._longest - tf.transpose(size), batch_dims=2)
         chosen = tf.where(chosen < 0, self._unknown, chosen)
-        counts = tf.reduce_sum(tf.cast(ends, tf.int32), axis=0)
-        mask = tf.transpose(ends)
-        found = rows.ragged(
-            tf.boolean_mask(tf.transpose(chosen), mask), rows.splits_of(counts)
-        )
+        counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        found = rows.ragged(tf.boolean_mask(chosen, mask), rows.splits_of(counts))
+        start = tf.range(tf.shape(size)[0])[:, None] - size + 1
         return self._fused(found, self._bytes(characters, start, mask))
 
     def _lookup(self, characters):
-        values = tf.cast(characters, tf.int64)
-        key, found = tf.zeros_like(values), []
-        for length in range(self._longest):
-            # Behind the end stand zeros: no piece has NUL.
-            ahead = tf.pad(values[length:], [[0, length], [0, 0]])[
-                : tf.shape(values)[0]
-            ]
-            key = key * _BASE + ahead + 1
-            place = tf.searchsorted(self._keys, tf.reshape(key, [-1]))
-            place = tf.minimum(place, len(self._keys) - 1)
-            same = tf.gather(self._keys, place) == tf.reshape(key, [-1])
-            ids = tf.where(same, tf.gather(self._ids, place), -1)
-            found.append(tf.reshape(ids, tf.shape(values)))
-        return tf.stack(found, axis=-1)
+        """Pieces by where they end, longest first: int32 `[T, longest, N]`, -1: none.
+
+        Args:
+            characters: int32 `[T, N]`; behind the end of a word stand zeros.
+        """
+        # Before the start stand zeros too: no piece has NUL.
+        padded = tf.pad(tf.cast(characters, tf.int64), [[self._longest - 1, 0], [0, 0]])
+        places = tf.range(tf.shape(characters)[0])[:, None] + tf.range(self._longest)
+        parts = (tf.gather(padded, places) + 1) * self._powers[:, None]
+        keys = tf.cumsum(parts, axis=1, reverse=True)
+        place = tf.searchsorted(self._keys, tf.reshape(keys, [-1]))
+        place = tf.reshape(place, tf.shape(keys))
+        place = tf.minimum(place, tf.size(self._keys) - 1)
+        same = tf.gather(self._keys, place) == keys
+        return tf.where(same, tf.gather(self._ids, place), -1)
 
     def _forward(self, ids):
+        """The length of the best piece that ends at each place: int32 `[T, N]`."""
         scores = tf.gather(self._scores, tf.maximum(ids, 0))
-        scores = tf.where(ids < 0, tf.constant(-np.inf, tf.float64), scores)
-        lowest = tf.constant(self._lowest, tf.float64)
-        single = tf.where(ids[..., 0] < 0, lowest, scores[..., 0])
-        scores = tf.concat([single[..., None], scores[..., 1:]], axis=-1)
-        # By the end of a piece, longest first: the earliest start wins a tie.
-        shifted = [
-            tf.pad(scores[..., n], [[n, 0], [0, 0]], constant_values=-np.inf)[
-                : tf.shape(scores)[0]
-            ]
-            for n in reversed(range(self._longest))
-        ]
-        shifted = tf.stack(shifted, axis=-1)
-        batch = tf.shape(ids)[1]
-        past = tf.fill([batch, self._longest - 1], tf.constant(-np.inf, tf.float64))
-        past = tf.concat([past, tf.zeros([batch, 1], tf.float64)], axis=1)
+        # A character without a piece is a piece of its own; nothing longer is.
+        least = np.full([self._longest, 1], -np.inf)
+        least[-1] = self._lowest
+        scores = tf.where(ids < 0, tf.constant(least, tf.float64), scores)
+        best = tf.fill(tf.shape(ids)[1:], tf.constant(-np.inf, tf.float64))
+        best = tf.concat([best[1:], tf.zeros_like(best[:1])], axis=0)
 
         def step(state, score):
+            # Longest first: the earliest start wins a tie.
             total = state[0] + score
-            best = tf.reduce_max(total, axis=1, keepdims=True)
-            length = self._longest - tf.argmax(total, axis=1, output_type=tf.int32)
-            return tf.concat([state[0][:, 1:], best], axis=1), length
+            length = self._longest - tf.argmax(total, axis=0, output_type=tf.int32)
+            top = tf.reduce_max(total, axis=0, keepdims=True)
+            return tf.concat([state[0][1:], top], axis=0), length
 
-        return tf.scan(step, shifted, (past, tf.zeros([batch], tf.int32)))[1]
+        return tf.scan(step, scores, (best, tf.zeros(tf.shape(ids)[2:], tf.int32)))[1]
 
     def _backward(self, size, lengths):
         places = tf.range(tf.shape(size)[0])
@@ -182,7 +174,7 @@ class Viterbi:
         kept = tf.concat([[True], ~joins], 0)[: tf.size(unknown)]
         last = tf.concat([~joins, [True]], 0)[: tf.size(unknown)]
         spans = tf.stack(
-            [tf.boolean_mask(spans[:, 0], kept), tf.boolean_mask(spans[:, 1], last)], 1
+            [rows.taken(spans[:, 0], kept), rows.taken(spans[:, 1], last)], 1
         )
         return rows.keep(ids, kept), spans
 
@@ -191,6 +183,10 @@ def _hash(text):
     key = 0
     for character in text:
         key = (key * _BASE + ord(character) + 1) & (1 << 64) - 1
+    return _signed(key)
+
+
+def _signed(key):
     return key - (1 << 64) if key >> 63 else key
 
 

@@ -31,7 +31,7 @@ class WholeWords(tf.Module):
         """
         whole = self._table.lookup(words)
         is_whole = whole >= 0
-        ids = search(tf.boolean_mask(words, ~is_whole))
-        found = tf.RaggedTensor.from_tensor(tf.boolean_mask(whole, is_whole)[:, None])
-        order = rows.partitioned(is_whole)
-        return tf.gather(tf.concat([ids, found], axis=0), order)
+        ids = search(rows.taken(words, ~is_whole))
+        found = rows.taken(whole, is_whole)
+        found = rows.ragged(found, tf.range(tf.size(found, tf.int64) + 1))
+        return tf.gather(rows.stacked([ids, found]), rows.partitioned(is_whole))

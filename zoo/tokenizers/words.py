@@ -167,4 +167,52 @@ class BertWords:
         texts = splitting.replace(texts, self._gone, b"")
         texts = splitting.replace(texts, self._spaces, b" ")
         texts = splitting.replace(texts, self._marks, b" \\0 ")
-        return tf.strings.split(texts)
+        return splitting.between_spaces(texts)
+
+
+class MarkedWords:
+    """What stands between white space, each word with a mark before it, as T5 has it.
+
+    The text is cut at white space first, and the mark is put before each different word
+    once, by `marked`: a pass of RE2 costs 0.2 microseconds for each match.
+
+    Args:
+        mark: The mark, one character.
+    """
+
+    def __init__(self, mark):
+        self._mark = mark
+        # What is ASCII white space needs no pass of its own.
+        wide = unicode.members("space") - set(b" \t\n\v\f\r")
+        self._spaces = unicode.one_of(unicode.as_ranges(wide))
+
+    @classmethod
+    def of(cls, steps):
+        """The same as `Words(steps)`, or None where the steps are others."""
+        prefix = [step for step in steps if isinstance(step, Prefix)]
+        mark = prefix[0].text if prefix else ""
+        if len(mark) != 1 or list(steps) != cls._steps(mark):
+            return None
+        return cls(mark)
+
+    @staticmethod
+    def _steps(mark):
+        return [
+            Cut(unicode.one_of("space") + "+", "instead"),
+            Change(" ", mark),
+            Prefix(mark),
+            Cut(unicode.literal(mark), "before"),
+        ]
+
+    def __call__(self, texts, begins):
+        """As `Words.__call__`, without the marks."""
+        texts = splitting.replace(texts, self._spaces, b" ")
+        # A mark in the text begins a word, which then has it.
+        texts = splitting.replace(texts, unicode.literal(self._mark), b" \\0")
+        return splitting.between_spaces(texts)
+
+    def marked(self, words):
+        """Words `[N]` with the mark before them."""
+        size = len(self._mark.encode())
+        needs = tf.strings.substr(words, 0, size) != self._mark
+        return tf.where(needs, tf.strings.join([self._mark, words]), words)
