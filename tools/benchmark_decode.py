@@ -124,7 +124,35 @@ def start_zoo(work, directory, threads):
     options = {"max_new_tokens": work.new, "eos_token_id": None, "pad_token_id": PAD}
     if work.beams > 1:
         options["num_beams"] = work.beams
-    return session(work, lambda: model.generate(prompts, **options), "as by default")
+    made = session(work, lambda: model.generate(prompts, **options), "as by default")
+    if work.model == "gpt2" and work.batch == 1:
+        read = sum(
+            weight.shape.num_elements() * 4
+            for path, weight in model.weights_by_path().items()
+            if "positions" not in path
+        )
+        made.about["bytes per token"] = read
+        made.about["bandwidth"] = matrix_vector_bandwidth()
+    return made
+
+
+def matrix_vector_bandwidth(matrices=12, rows=3_072, columns=2_304, repeats=7):
+    """Bytes per second at which XLA reads matrices to multiply them by a vector."""
+    import tensorflow as tf
+
+    weights = [tf.Variable(tf.ones([rows, columns])) for _ in range(matrices)]
+
+    @tf.function(jit_compile=True)
+    def products(x):
+        return [tf.linalg.matvec(weight, x) for weight in weights]
+
+    x, seconds = tf.ones([columns]), []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        products(x)[-1].numpy()
+        seconds.append(time.perf_counter() - start)
+    size = matrices * rows * columns * 4
+    return size / sorted(seconds[2:])[repeats // 2]
 
 
 def start_keras_hub(work, directory, threads):
