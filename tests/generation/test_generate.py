@@ -147,6 +147,8 @@ def test_max_length_counts_the_prompt_of_each_row(plain):
     found = plain["grouped"].generate([[5, 6, 7], [8]], max_length=6)
     assert [len(row) for row in found] == [3, 5]
     assert plain["grouped"].generate([5, 6, 7], max_length=2) == []
+    found = plain["grouped"].generate([[5, 6, 7], [8]], max_length=3)
+    assert [len(row) for row in found] == [0, 2]
     # A decoder's start token counts, its source does not.
     assert len(plain["t5"].generate([5, 6, 7], max_length=4)) == 3
 

@@ -45,7 +45,7 @@ class Request(NamedTuple):
         tokens: int32 `[B, P]`, prompts of the decoder, padded on the left.
         padding: How much of it in each row, int32 `[B]`.
         limits: Tokens that each prompt may be given, int32 `[B]`.
-        seed: int64 scalar.
+        seed: int64, a scalar; or `[B]`, then each prompt draws as if it were alone.
         values: Numbers of the configuration, by name, as scalars.
     """
 
@@ -63,7 +63,7 @@ class Loop:
     Args:
         model: What has `prefill` and `advance`.
         strategy: What chooses tokens, such as `Choice`.
-        length: S, columns of the buffer of tokens.
+        length: S, columns of the buffer of tokens: an int, or a tensor outside XLA.
     """
 
     def __init__(self, model, strategy, *, length):
@@ -121,7 +121,7 @@ class Choice:
             rows = repeated_rows(tf.shape(tokens)[0], self.copies)
             logits, tokens, mask = (tf.gather(x, rows) for x in (logits, tokens, mask))
             cache = cache.of_rows(rows)
-        ended = tf.zeros(tf.shape(tokens)[:1], tf.bool)
+        ended = tf.repeat(request.limits, self.copies) < 1
         logprobs = ()
         if self.config.output_logprobs:
             room = tf.shape(tokens)[1] - tf.shape(request.tokens)[1]
@@ -148,6 +148,11 @@ class Choice:
             found.append(Sequence(None, ids, "", score, logprobs))
         return [found[i : i + self.copies] for i in range(0, len(found), self.copies)]
 
+    def written(self, request, carry):
+        """The same as tensors: ragged int32 `[R, (tokens)]`."""
+        start = start_of(request)
+        return tf.ragged.boolean_mask(carry.tokens[:, start:], carry.mask[:, start:])
+
     def _write(self, request, logits, carry):
         start = start_of(request)
         state = State(carry.tokens, carry.mask, start, carry.step)
@@ -156,10 +161,8 @@ class Choice:
         )
         logits = processors.apply(steps, tf.cast(logits, tf.float32), state)
         if self.config.do_sample:
-            rows = tf.range(tf.shape(logits)[0])
-            chosen = processors.sampling.draw(
-                logits, request.seed, step=carry.step, rows=rows
-            )
+            seed, rows = streams(request.seed, tf.shape(logits)[0], self.copies)
+            chosen = processors.sampling.draw(logits, seed, step=carry.step, rows=rows)
         else:
             chosen = tf.argmax(logits, -1, output_type=tf.int32)
         written = ~carry.ended
@@ -187,6 +190,14 @@ def start_of(request):
     """Column of the first written token: an int where it is known."""
     start = request.tokens.shape[1]
     return tf.shape(request.tokens)[1] if start is None else start
+
+
+def streams(seed, count, copies):
+    """Seeds and row numbers that `count` rows draw from; `copies` rows a prompt."""
+    rows = tf.range(count)
+    if seed.shape.rank == 0:
+        return seed, rows
+    return tf.repeat(seed, copies), rows % copies
 
 
 def last_tokens(carry, start):

@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import InputError
+from zoo.export import export_saved_model as write_saved_model
 from zoo.files import read_json
 from zoo.generation.config import GenerationConfig
 from zoo.generation.generator import Generator
+from zoo.generation.serving import Server
 from zoo.models.base import TransformerModel
 
 LARGEST_GENERATION_CONFIG = 1 << 20
@@ -68,6 +70,44 @@ class GenerativeModel(TransformerModel):
         if config.num_return_sequences == 1:
             groups = [group[0] for group in groups]
         return groups[0] if single else groups
+
+    def export_saved_model(self, directory, *, version=None, **options):
+        """Writes a SavedModel that maps prompts to answers, for TF Serving.
+
+        Its signature `serving_default` takes `text` (string `[B]`) and gives `text`
+        (string `[B]`, or `[B, N]` with `num_return_sequences=N`): what `generate`
+        writes with these options. Where tokens are drawn, each call draws anew, unless
+        `seed` is among the options; a second signature, `seeded`, takes a `seed` (int64
+        `[B]`) as well, and gives for each prompt what `generate` gives for it alone
+        with this seed. It needs TensorFlow and TF Text to run, neither zoo nor Keras.
+
+        Args:
+            directory: Where to write.
+            version: None writes into `directory` itself; a number into a directory of
+                that name below, as TF Serving wants it.
+            options: As of `generate`.
+
+        Returns:
+            Path of the directory with `saved_model.pb`.
+
+        Raises:
+            ConfigError: if an option does not exist, contradicts another, or needs
+                Python between the steps, as stop strings do.
+        """
+        config = self.generation_config(**options)
+        server = Server(self, self.tokenizer, config, vocab_size=self.config.vocab_size)
+        text = {"text": tf.TensorSpec([None], tf.string, name="text")}
+
+        def serve(text, seed=None):
+            return {"text": server(text, seed)}
+
+        signatures = {"serving_default": (serve, text)}
+        if config.do_sample:
+            seed = tf.TensorSpec([None], tf.int64, name="seed")
+            signatures["seeded"] = (serve, {**text, "seed": seed})
+        return write_saved_model(
+            directory, signatures, resources=[self.tokenizer], version=version
+        )
 
     def generation_config(self, **options):
         """The GenerationConfig of a call: these options over the checkpoint's."""
