@@ -120,9 +120,9 @@ class GPTModel(GenerativeModel):
         )
         config = self.generation_config(**options)
         end = end_of_turn(prompt.behind, tokenizer)
-        if end is not None and "eos_token_id" not in options:
-            ends = dict.fromkeys((*config.eos_token_ids, end))
-            config = config.replace(eos_token_id=tuple(ends))
+        known = (None, *config.eos_token_ids)
+        if end not in known and "eos_token_id" not in options:
+            config = config.replace(eos_token_id=(*config.eos_token_ids, end))
         encoded = tokenizer(
             [prompt.text], padding=None, truncation=None, add_special_tokens=False
         )
