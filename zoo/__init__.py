@@ -15,6 +15,7 @@ from zoo import errors
 if TYPE_CHECKING:
     from zoo.config import TransformerConfig
     from zoo.generation import GenerationConfig
+    from zoo.generation.evaluation import log_likelihood, perplexity
     from zoo.models import BertModel, GPTModel, T5Model
     from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
     from zoo.tokenizers import Tokenizer
@@ -30,6 +31,8 @@ __all__ = [
     "Tokenizer",
     "TransformerConfig",
     "errors",
+    "log_likelihood",
+    "perplexity",
 ]
 
 _ROOMS = {
@@ -42,6 +45,8 @@ _ROOMS = {
     "TextEmbedder": "zoo.tasks",
     "Tokenizer": "zoo.tokenizers",
     "TransformerConfig": "zoo.config",
+    "log_likelihood": "zoo.generation.evaluation",
+    "perplexity": "zoo.generation.evaluation",
 }
 
 

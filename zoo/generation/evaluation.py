@@ -1,0 +1,246 @@
+"""Evaluation of language models: perplexity of texts, likelihood of continuations.
+
+A model is known by its protocol: called with `input_ids` (and of an encoder-decoder
+`decoder_input_ids`) it gives `logits` `[B, T, V]` of the next token; `prompt_name`,
+`tokenizer` and `config` are those of `zoo.models`.
+"""
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.compile_policy import jit_compile
+from zoo.errors import InputError
+from zoo.generation.prompts import bucket, stacked
+
+IGNORED = -1  # what is no target
+
+
+def perplexity(model, texts, *, stride=None, max_length=None, batch_size=1):
+    """The exponential of the mean loss per token, over all texts.
+
+    A text longer than the model's window is read by windows that begin `stride` tokens
+    apart. Each token is scored once, in the first window that has it, given what stands
+    before it there: a smaller stride gives more context, and takes longer. A token
+    without any context, as the first of a text, is not scored. So does
+    huggingface.co/docs/transformers/perplexity, but that every scored token has the
+    same weight here.
+
+    Args:
+        model: A decoder-only model.
+        texts: A text, a list of texts, or ids in the same forms. Each text is read by
+            itself; special tokens that its tokenizer adds belong to it.
+        stride: Tokens between the beginnings of two windows, at most `max_length`;
+            None: half of it.
+        max_length: Tokens of a window, at least 2; None: `max_position_embeddings`.
+        batch_size: Windows at a time. `[batch_size, max_length, V]` float32 must fit
+            into memory.
+
+    Returns:
+        float.
+
+    Raises:
+        InputError: if the model has no perplexity, if no token can be scored, or if
+            lengths make no sense.
+    """
+    if model.prompt_name != "input_ids":
+        raise InputError(
+            f"{type(model).__name__} writes answers to sources, and has no perplexity "
+            "of texts alone. Use zoo.log_likelihood(model, sources, targets)."
+        )
+    limit = model.config.max_position_embeddings
+    if max_length is None:
+        max_length = limit
+    if not isinstance(max_length, int) or not 2 <= max_length <= limit:
+        raise InputError(
+            f"max_length={max_length!r}: expected a number of tokens from 2 to {limit} "
+            "(max_position_embeddings)."
+        )
+    if stride is None:
+        stride = max_length // 2
+    if not isinstance(stride, int) or not 1 <= stride <= max_length:
+        raise InputError(
+            f"stride={stride!r}: expected a number of tokens from 1 to "
+            f"max_length={max_length}."
+        )
+    examples = [
+        window
+        for row in _read(model, texts, "texts")
+        for window in windows(row, stride=stride, max_length=max_length)
+    ]
+    count = sum(int(np.sum(targets != IGNORED)) for _, targets in examples)
+    if not count:
+        raise InputError(
+            "texts have no token to score: the first of each has no context. Give at "
+            "least one text of two tokens."
+        )
+    inputs = [({"input_ids": ids}, targets) for ids, targets in examples]
+    scores = _scores(model, inputs, batch_size)
+    return math.exp(-math.fsum(scores) / count)
+
+
+def log_likelihood(model, prompts, continuations, *, batch_size=8):
+    """log p(continuation | prompt) of each pair, in nats.
+
+    A prompt and its continuation are tokenized each by itself and put together; of an
+    encoder-decoder the prompt is the source.
+
+    Args:
+        model: A model that writes.
+        prompts: A list of texts, or of lists of ids.
+        continuations: As many, of the same kind, none empty.
+        batch_size: Pairs at a time.
+
+    Returns:
+        list of float.
+
+    Raises:
+        InputError: if there are not as many continuations as prompts, or one is empty,
+            or a pair has more tokens than the model has positions for.
+    """
+    prompts = _read(model, prompts, "prompts")
+    special = model.prompt_name != "input_ids"
+    continuations = _read(model, continuations, "continuations", special=special)
+    if len(prompts) != len(continuations):
+        raise InputError(
+            f"there are {len(prompts)} prompts and {len(continuations)} continuations; "
+            "expected one continuation for each prompt."
+        )
+    examples = []
+    for prompt, following in zip(prompts, continuations, strict=True):
+        if not len(following):
+            raise InputError("a continuation is empty: it has no token to score.")
+        examples.append(_pair(model, prompt, following))
+    return _scores(model, examples, batch_size)
+
+
+def windows(row, *, stride, max_length):
+    """Windows over a row of ids: `(ids, targets)` for each, both `[T]`.
+
+    A target is the token that follows, or IGNORED where it was scored before.
+    """
+    row, scored = np.asarray(row), 1
+    for begin in range(0, len(row), stride):
+        end = min(begin + max_length, len(row))
+        if end > max(scored, begin + 1):
+            targets = row[begin + 1 : end].copy()
+            targets[: max(scored - begin - 1, 0)] = IGNORED
+            yield row[begin : end - 1], targets
+        scored = max(scored, end)
+        if end == len(row):
+            return
+
+
+def _pair(model, prompt, following):
+    """Inputs of the model by name, and targets `[T]`."""
+    if model.prompt_name != "input_ids":
+        first = model.config.decoder_start_token_id
+        if first is None:
+            raise InputError(
+                "the model's configuration does not say which token a decoder begins "
+                "with (decoder_start_token_id)."
+            )
+        inputs = {"input_ids": prompt, "decoder_input_ids": [first, *following[:-1]]}
+        return inputs, np.asarray(following)
+    if not len(prompt):
+        if model.config.bos_token_id is None:
+            raise InputError(
+                "a prompt is empty, and the model has no bos_token_id to begin with."
+            )
+        prompt = [model.config.bos_token_id]
+    model.check_prompts([[*prompt, *following[:-1]]])
+    targets = np.array([*[IGNORED] * (len(prompt) - 1), *following])
+    return {"input_ids": [*prompt, *following[:-1]]}, targets
+
+
+def _read(model, texts, name, *, special=True):
+    """Rows of ids from a text, texts, ids or rows of ids."""
+    if isinstance(texts, str | bytes):
+        texts = [texts]
+    if isinstance(texts, tf.Tensor | tf.RaggedTensor):
+        texts = texts.numpy()
+    if not np.iterable(texts):
+        raise InputError(f"{name}={texts!r}: expected a text, a list of texts, or ids.")
+    rows = list(texts)
+    if rows and isinstance(rows[0], str | bytes):
+        rows = model.tokenizer(
+            rows, padding=None, truncation=None, add_special_tokens=special
+        )["input_ids"].to_list()
+    elif rows and np.ndim(rows[0]) == 0:
+        rows = [rows]
+    size = model.config.vocab_size
+    for row in rows:
+        ids = np.asarray(row)
+        if ids.size and not (
+            ids.ndim == 1
+            and ids.dtype.kind in "iu"
+            and ids.min() >= 0
+            and ids.max() < size
+        ):
+            raise InputError(
+                f"{name}: expected texts, or lists of ids from 0 to {size - 1} "
+                f"(vocab_size); one is {ids.tolist()!r:.60}."
+            )
+    return rows
+
+
+def _scores(model, examples, batch_size):
+    """Summed log-probabilities of the targets of each example, list of float.
+
+    Long ones are batched with long ones; lengths are padded to buckets, so that few
+    shapes are compiled.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size={batch_size!r}: expected a number from 1 on.")
+    total = tf.function(
+        functools.partial(_summed, model),
+        jit_compile=jit_compile("auto"),
+        autograph=False,
+    )
+    order = sorted(range(len(examples)), key=lambda i: -len(examples[i][1]))
+    scores = [0.0] * len(examples)
+    for start in range(0, len(order), batch_size):
+        some = order[start : start + batch_size]
+        inputs, targets = _batch([examples[i] for i in some])
+        width = targets.shape[1]
+        if width > model.config.max_position_embeddings:
+            inputs, targets = _cut(inputs, targets, model.config)
+        for i, score in zip(some, total(inputs, targets).numpy(), strict=True):
+            scores[i] = float(score)
+    return scores
+
+
+def _summed(model, inputs, targets):
+    logits = tf.cast(model(inputs, training=False), tf.float32)
+    valid = targets != IGNORED
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        tf.where(valid, targets, 0), logits
+    )
+    return -tf.reduce_sum(tf.where(valid, loss, 0.0), -1)
+
+
+def _batch(examples):
+    """Inputs by name, int32 `[B, T]` padded on the right, and targets `[B, T]`."""
+    inputs = {}
+    for name in examples[0][0]:
+        ids, padding = stacked([given[name] for given, _ in examples], side="right")
+        mask = np.arange(ids.shape[1]) < ids.shape[1] - padding[:, None]
+        inputs[name] = tf.constant(ids)
+        inputs[name.replace("input_ids", "attention_mask")] = tf.constant(
+            mask.astype(np.int32)
+        )
+    width = bucket(max(len(targets) for _, targets in examples))
+    rows = np.full((len(examples), width), IGNORED, np.int32)
+    for row, (_, targets) in zip(rows, examples, strict=True):
+        row[: len(targets)] = targets
+    return inputs, tf.constant(rows)
+
+
+def _cut(inputs, targets, config):
+    """The same without the padding that learned positions have no place for."""
+    limit = config.max_position_embeddings
+    if config.position not in ("learned", "sinusoidal"):
+        return inputs, targets
+    return {name: x[:, :limit] for name, x in inputs.items()}, targets[:, :limit]
