@@ -147,20 +147,37 @@ class BeamSearch:
 
     def results(self, request, carry):
         """For each prompt its best hypotheses: lists of Sequences."""
-        found = tf.nest.map_structure(lambda x: x.numpy(), carry.own.hypotheses)
-        beams, results = self.config.num_beams, []
-        for first in range(0, found.scores.size, beams):
-            places = [divmod(i, self.size) for i in range(first, first + beams)]
-            places.sort(key=lambda place: -found.scores[place])
-            wanted = places[: self.config.num_return_sequences]
-            results.append([self._sequence(found, place) for place in wanted])
+        found = tf.nest.map_structure(lambda x: x.numpy(), self._wanted(carry))
+        results = []
+        for row in range(len(found.scores)):
+            results.append([])
+            for i in range(self.config.num_return_sequences):
+                length, logprobs = found.lengths[row, i], None
+                ids = found.tokens[row, i, :length].tolist()
+                if self.config.output_logprobs:
+                    logprobs = found.logprobs[row, i, :length].tolist()
+                score = float(found.scores[row, i])
+                results[-1].append(Sequence(None, ids, "", score, logprobs))
         return results
 
-    def _sequence(self, found, place):
-        ids, logprobs = found.tokens[place][: found.lengths[place]].tolist(), None
-        if self.config.output_logprobs:
-            logprobs = found.logprobs[place][: len(ids)].tolist()
-        return Sequence(None, ids, "", float(found.scores[place]), logprobs)
+    def written(self, request, carry):
+        """The same as tensors: ragged int32 `[B num_return_sequences, (tokens)]`."""
+        found = self._wanted(carry)
+        return tf.RaggedTensor.from_tensor(
+            tf.reshape(found.tokens, [-1, tf.shape(found.tokens)[2]]),
+            lengths=tf.reshape(found.lengths, [-1]),
+        )
+
+    def _wanted(self, carry):
+        """The best hypotheses of all groups of each prompt, `[B, n, ...]`."""
+
+        def together(x):
+            shape = [-1, self.config.num_beams]
+            return tf.reshape(x, tf.concat([shape, tf.shape(x)[2:]], 0))
+
+        every = tf.nest.map_structure(together, carry.own.hypotheses)
+        scores, places = tf.math.top_k(every.scores, self.config.num_return_sequences)
+        return Hypotheses(scores, *_at(tuple(every[1:]), places))
 
     def _write(self, request, logits, carry):
         """The carry after another token, chosen by the logits `[R, V]`."""
@@ -231,8 +248,11 @@ class BeamSearch:
         totals = sums[:, :, None] + scores
         flat = tf.reshape(totals, [-1, self.size * self.vocab_size])
         if self.config.do_sample:
+            seed, rows = request.seed, None
+            if seed.shape.rank:  # each prompt draws as if it were alone
+                rows = tf.zeros_like(seed, tf.int32)
             places = sampling.draw_several(
-                flat, self.looked_at, request.seed, step=step
+                flat, self.looked_at, seed, step=step, rows=rows
             )
         else:
             places = best_places(totals, self.looked_at)

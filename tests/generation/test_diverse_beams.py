@@ -1,0 +1,25 @@
+"""Diverse beam search: what transformers 4.49 found, see tools/make_golden_beams.py."""
+
+import json
+import pathlib
+
+import pytest
+
+import zoo
+
+TESTS = pathlib.Path(__file__).parents[1]
+GOLDEN = json.loads((TESTS / "generation" / "golden" / "diverse_beam.json").read_text())
+MODELS = {"gpt2": zoo.GPTModel, "t5": zoo.T5Model}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_groups_find_what_the_reference_found(name):
+    model = MODELS[name].from_pretrained(TESTS / "fixtures" / "golden" / name)
+    model._generator.jit_compile = False  # five programs: seconds and not a minute
+    golden = GOLDEN[name]
+    for case in golden["cases"]:
+        found = model.generate(golden["prompts"], **case["options"], output_scores=True)
+        for group, wanted in zip(found, case["groups"], strict=True):
+            assert [each.ids for each in group] == [ids for _, ids in wanted]
+            scores = [score for score, _ in wanted]
+            assert [each.score for each in group] == pytest.approx(scores, abs=1e-4)
