@@ -11,6 +11,7 @@ import logging
 import re
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -462,7 +463,7 @@ def _waited(write, console):
 
 def _load(source, *, dtype, revision, console, chats=False):
     """The model that writes, of a source."""
-    with console.status(f"Loading {source} ..."):
+    with console.status(f"Loading {Path(source).name} ..."):
         from zoo import families, models
         from zoo.models.sources import open_source
 
