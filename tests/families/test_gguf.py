@@ -147,6 +147,16 @@ def test_llama_with_a_window_is_mistral(tmp_path):
     assert (config.sliding_window, config.head_dim) == (8, 64)
 
 
+def test_the_end_of_a_turn_ends_what_is_written(tmp_path):
+    def ends(**named):
+        named = {f"tokenizer.ggml.{k}_token_id": v for k, v in named.items()}
+        config = config_of(tmp_path, **named)
+        return family_named("llama").translation.read(config).eos_token_id
+
+    assert ends(eos=2, eot=2) == 2
+    assert ends(eos=2, eot=7, eom=8) == (2, 7, 8)
+
+
 def test_heads_may_have_a_size_of_their_own(tmp_path):
     sizes = {"llama.attention.key_length": 32, "llama.attention.value_length": 32}
     assert config_of(tmp_path, **sizes)["head_dim"] == 32

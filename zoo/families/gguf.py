@@ -234,6 +234,14 @@ def _config(architecture, settings, checkpoint):
         config[f"{key}_token_id"] = checkpoint.settings.get(
             f"tokenizer.ggml.{name}_token_id"
         )
+    # The end of a turn, and of a message to a tool, end what is written as well.
+    ends = [
+        checkpoint.settings.get(f"tokenizer.ggml.{name}_token_id")
+        for name in ("eos", "eot", "eom")
+    ]
+    ends = list(dict.fromkeys(each for each in ends if each is not None))
+    if len(ends) > 1:
+        config["eos_token_id"] = ends
     for key, value in left.items():
         if key in only and value not in only[key]:
             raise _refuse(
