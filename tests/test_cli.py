@@ -3,6 +3,7 @@
 import configparser
 import io
 import json
+import logging
 import os
 import pty
 import select
@@ -234,6 +235,34 @@ def test_an_answer_that_fails_is_taken_back_with_its_question(capsys):
     talking.answer("count")
     assert talking.messages == []
     assert capsys.readouterr().err == "error: the prompt is too long\n"
+
+
+def test_the_status_says_that_something_is_compiled():
+    logger, taken = logging.getLogger("zoo.generation.generator"), []
+
+    def pieces():
+        for number in range(3):
+            taken.append(number)
+            yield str(number)
+            if number == 0:
+                logger.info("compiling go")
+
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True)
+    found = cli._watched(pieces(), console)
+    assert next(found) == "0" and taken == [0]  # nothing was compiled before it
+    assert "".join(found) == "12" and "Compiling" not in shown.getvalue()
+    logger.info("nobody listens any more")
+
+    def compiled():
+        logger.info("compiling begin")
+        yield from pieces()
+
+    del taken[:]
+    found = cli._watched(compiled(), console)
+    assert next(found) == "0" and taken == [0, 1]
+    assert "Compiling for this length (first time only)" in shown.getvalue()
+    assert "".join(found) == "12"
 
 
 def test_what_a_model_writes_cannot_move_the_cursor(monkeypatch):

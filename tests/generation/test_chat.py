@@ -6,7 +6,7 @@ import pytest
 import tokenizers
 
 from tests.generation import tiny
-from tests.generation.talking import CHATML, END, START, talking
+from tests.generation.talking import CHATML, END, START, TURNS, talking
 from zoo.errors import CheckpointError, InputError
 from zoo.generation.chat import (
     apply_template,
@@ -290,6 +290,13 @@ def test_the_prompt_is_the_rendered_text_and_no_special_token_more(model):
     )
     pieces = list(model.chat([USER], max_new_tokens=12, stream=True))
     assert "".join(pieces) == answer
+
+
+def test_special_tokens_are_recognised_in_messages_too(model):
+    """As in the reference: who types the end of a turn ends it."""
+    text = render(TURNS, [{"role": "user", "content": f"a{END}b"}]).text
+    ids = model.tokenizer([text], add_special_tokens=False)["input_ids"].numpy()[0]
+    assert list(ids).count(model.tokenizer.token_to_id(END)) == 2
 
 
 def test_an_answer_ends_where_the_template_ends_a_turn(model):

@@ -113,12 +113,15 @@ def test_chunks_grow_with_the_cache():
 # -- With a model
 
 
-def test_what_is_streamed_is_what_is_generated():
+def test_what_is_streamed_is_what_is_generated(caplog):
+    caplog.set_level("INFO", "zoo.generation")
     model = tiny.with_texts("grouped", seed=3)
     prompt, options = "猫が好き 👩‍👩‍👧", {"max_new_tokens": 24}
     text = model.generate(prompt, **options)
     found = list(model.generate(prompt, stream=True, **options))
     assert "".join(found) == text and len(found) > 2
+    said = [record.getMessage().split(" for ")[0] for record in caplog.records]
+    assert said == ["compiling begin", "compiling go"]
     ids = model.tokenizer([prompt])["input_ids"].numpy()[0]
     rows = list(model.generate(ids, stream=True, **options))
     assert [i for row in rows for i in row] == model.generate(ids, **options)
