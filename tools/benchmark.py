@@ -219,6 +219,7 @@ def decode(
         "SmolLM2's weights are the real ones, dequantised. All in float32.",
         "Batch 1 reads every weight once for a token: its share of the speed at which "
         "XLA multiplies matrices by a vector, measured in the same process, is told.",
+        "Text in pieces stands beside the same text at once, tokenizer included.",
         "KerasHub's greedy search gives every row of mixed prompts tokens up to one "
         "length; the time is that of the whole.",
         show_threads(groups),

@@ -17,6 +17,11 @@ from tools.benchmark_encoder import compilation, set_tensorflow_threads
 from tools.benchmark_turns import Contender, Session, best_of
 
 PAD = 0
+# 32 tokens of SmolLM2.
+PASSAGE = (
+    "The lighthouse stood at the end of a long spit of sand, and for a hundred years "
+    "its keepers had written down the weather of every day they were there and"
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Work:
     Attributes:
         model: "gpt2", "smollm2" or "t5".
         shortest: Tokens of the shortest prompt; the rest spread up to `prompt`.
+        streamed: Whether zoo's text in pieces is compared with its text at once.
     """
 
     model: str
@@ -34,6 +40,7 @@ class Work:
     new: int
     beams: int = 1
     shortest: int | None = None
+    streamed: bool = False
 
     def prompts(self, vocabulary):
         """Rows of ids."""
@@ -49,6 +56,7 @@ WORKS = {
     "greedy, batch 8, prompts of 8 to 128": Work("gpt2", 8, 128, 96, shortest=8),
     "beam 4, batch 4": Work("gpt2", 4, 32, 64, beams=4),
     "SmolLM2-135M, greedy, batch 1": Work("smollm2", 1, 32, 96),
+    "SmolLM2-135M, greedy, text in pieces": Work("smollm2", 1, 32, 96, streamed=True),
     "T5-small shape, greedy, batch 8": Work("t5", 8, 64, 64),
 }
 
@@ -107,6 +115,11 @@ def t5_small():
 def contenders(work, directory, threads=None):
     """Who is measured; KerasHub has no T5 that generates, and reads no such Llama."""
     options = {"work": asdict(work), "directory": str(directory), "threads": threads}
+    if work.streamed:
+        return [
+            Contender(name, start_text, {**options, "stream": stream})
+            for name, stream in (("zoo", False), ("zoo, streaming", True))
+        ]
     found = [Contender("zoo", start_zoo, options)]
     if work.model == "gpt2":
         found.append(Contender("KerasHub", start_keras_hub, options, ("keras_hub",)))
@@ -134,6 +147,33 @@ def start_zoo(work, directory, threads):
         made.about["bytes per token"] = read
         made.about["bandwidth"] = matrix_vector_bandwidth()
     return made
+
+
+def start_text(work, directory, threads, *, stream):
+    """Text behind text, at once or in pieces."""
+    work = Work(**work)
+    set_tensorflow_threads(threads)
+    from zoo import GPTModel
+
+    model = GPTModel.from_pretrained(directory)
+    options = {"max_new_tokens": work.new, "eos_token_id": None, "pad_token_id": PAD}
+    found = []
+
+    def run(count):
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            pieces = model.generate(PASSAGE, stream=stream, **options)
+            found[:] = pieces if stream else [pieces]
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def check():
+        text = "".join(found)
+        return {"characters": len(text), "pieces": len(found)}
+
+    how = "text in pieces" if stream else "text at once"
+    return Session(run, {"variant": how}, check)
 
 
 def matrix_vector_bandwidth(matrices=12, rows=3_072, columns=2_304, repeats=7):
