@@ -71,6 +71,28 @@ def test_a_seed_gives_what_generate_draws_for_the_prompt_alone(models, kind, tmp
     assert np.shape(first) == (4, 2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("window", {"num_beams": 3, "num_return_sequences": 2, "early_stopping": True}),
+        ("t5", {"num_beams": 2, "length_penalty": 0.5, "eos_token_id": [5, 9]}),
+        ("learned", {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.7}),
+    ],
+)
+def test_beam_search_is_served(models, kind, options, tmp_path):
+    where = models[kind].export_saved_model(tmp_path / "x", max_new_tokens=8, **options)
+    expected = models[kind].generate(TEXTS, max_new_tokens=8, **options)
+    assert served(where, text=TEXTS) == expected
+
+
+def test_beam_sampling_is_served(models, tmp_path):
+    model, options = models["learned"], {"do_sample": True, "num_beams": 2}
+    where = model.export_saved_model(tmp_path / "x", max_new_tokens=6, **options)
+    found = served(where, "seeded", text=TEXTS[:2], seed=np.array([3, 8]))
+    for text, seed, answer in zip(TEXTS, (3, 8), found, strict=False):
+        assert answer == model.generate(text, seed=seed, max_new_tokens=6, **options)
+
+
 def test_a_seed_among_the_options_is_that_of_every_call(models, tmp_path):
     options = {"do_sample": True, "max_new_tokens": 8, "seed": 7}
     where = models["learned"].export_saved_model(tmp_path / "x", **options)
