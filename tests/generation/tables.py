@@ -18,6 +18,9 @@ class History(NamedTuple):
     def of_rows(self, rows):
         return History(tf.gather(self.numbers, rows))
 
+    def of_beams(self, rows, *, start, length):
+        return self.of_rows(rows)
+
 
 class TableModel:
     """Logits that depend on every token before, in order.

@@ -99,3 +99,25 @@ def test_a_cache_can_go_on_with_other_rows():
 
 def _ids(count):
     return np.random.default_rng(0).integers(0, 50, (3, count)).astype(np.int32)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize("name", ["learned", "some windows", "t5"])
+def test_beams_of_one_prompt_share_it_and_change_places_behind_it(name, jit):
+    model, _, prompt, _ = CASES[name](name)
+    prompt = {key: value[:2] for key, value in prompt.items()}
+    length, rows = PROMPT + 4, tf.constant([1, 1, 0, 4, 5, 5])
+    next_ids = np.arange(6, dtype=np.int32)[:, None]
+
+    @tf.function(jit_compile=jit)
+    def both(prompt, next_ids):
+        _, cache = model.prefill(prompt, length=length)
+        cache = cache.of_rows(tf.constant([0, 0, 0, 1, 1, 1]))
+        _, cache = model.advance(next_ids, cache)
+        beams = cache.of_beams(rows, start=PROMPT, length=length)
+        found = [model.advance(next_ids, x)[0] for x in (beams, cache.of_rows(rows))]
+        return *found, model.advance(next_ids, cache)[0]
+
+    found, expected, unmoved = both(prompt, next_ids)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(unmoved - expected).max() > 1e-3

@@ -141,8 +141,9 @@ class BeamSearch:
         return self._write(request, logits, carry)
 
     def step(self, model, request, carry):
-        cache = carry.cache.of_rows(carry.own.parents)
-        logits, cache = model.advance(last_tokens(carry, start_of(request)), cache)
+        start, length = start_of(request), carry.tokens.shape[1]
+        cache = carry.cache.of_beams(carry.own.parents, start=start, length=length)
+        logits, cache = model.advance(last_tokens(carry, start), cache)
         return self._write(request, logits[:, 0], carry._replace(cache=cache))
 
     def results(self, request, carry):

@@ -37,12 +37,30 @@ class Cache(NamedTuple):
         return self._replace(place=place)
 
     def of_rows(self, rows):
-        """The cache of other rows, int32 `[B']`: what a beam search goes on with."""
+        """The cache of other rows, int32 `[B']`."""
 
         layers, across, across_mask, padding = tf.nest.map_structure(
             lambda x: tf.gather(x, rows), tuple(self[:4])
         )
         return Cache(layers, across, across_mask, padding, self.place)
+
+    def of_beams(self, rows, *, start, length):
+        """The cache of other rows, int32 `[B]`, each of the same prompt as before.
+
+        What a beam search goes on with: only what was written behind the prompts is
+        copied, and nothing of an encoder's states.
+
+        Args:
+            start: How many tokens the padded prompts have.
+            length: S of a layer without a window; None: unknown.
+        """
+
+        def reordered(x):
+            if length is None or x.shape[2] != length:  # a window's places go round
+                return tf.gather(x, rows)
+            return write_slice(x, tf.gather(x[:, :, start:], rows), start)
+
+        return self._replace(layers=tf.nest.map_structure(reordered, self.layers))
 
 
 class Memory:
