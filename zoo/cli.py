@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -481,7 +482,36 @@ def _load(source, *, dtype, revision, console, chats=False):
                 f"{source} is a {family.model_type} model, which does not converse. "
                 "Use zoo generate."
             )
-        return kind.from_pretrained(source, dtype, revision=revision)
+        model = kind.from_pretrained(source, dtype, revision=revision)
+        with _without_notes():
+            _ = model.tokenizer  # made here; without one, the error comes now
+            _compile_nothing()
+        return model
+
+
+def _compile_nothing():
+    """The first thing that XLA compiles, which it notes once in a process."""
+    import tensorflow as tf
+
+    tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
+
+
+@contextlib.contextmanager
+def _without_notes():
+    """Drops what TensorFlow and SentencePiece note for their makers.
+
+    No setting keeps them from it, and they write to the descriptor itself. What they
+    say before they abort would be lost as well: nothing large is to happen within.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
