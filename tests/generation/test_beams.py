@@ -4,10 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.generation.tables import TableModel, prompts
 from zoo.errors import ConfigError
 from zoo.generation.config import GenerationConfig
+from zoo.generation.generator import STRATEGIES
+from zoo.generation.loop import Loop, Request
 
 NEVER = -np.inf
 
@@ -236,6 +239,35 @@ def test_xla_and_graph_find_the_same(name):
     compiled, graph = (model.generator(jit)(rows, options) for jit in (True, False))
     for one, other in zip(compiled, graph, strict=True):
         agree(one, [(each.score, each.ids) for each in other])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_one_graph_serves_batches_of_any_size(name):
+    model = TableModel(9, seed=13, favoured={2: 1.0})
+    options = config(**OPTIONS[name], num_return_sequences=2, max_new_tokens=6)
+    strategy = STRATEGIES[name](options, vocab_size=9)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, 4], tf.int32),
+            tf.TensorSpec([None], tf.int64),
+        ]
+    )
+    def served(ids, seed):
+        none = tf.zeros_like(ids[:, 0])
+        request = Request({"input_ids": ids}, ids, none, none + 6, seed, {})
+        loop = Loop(model, strategy, length=10)
+        begun = loop.begin(request._replace(inputs={"input_ids": ids, "padding": none}))
+        return strategy.written(request, loop.go(request, begun, 6))
+
+    rows = np.random.default_rng(13).integers(0, 9, (5, 4)).tolist()
+    generator = model.generator()
+    alone = [ids for row in rows for ids in generator([row], options)[0]]
+    for count in (5, 2):
+        found = served(
+            tf.constant(rows[:count]), tf.fill([count], tf.constant(7, "int64"))
+        )
+        assert found.to_list() == [each.ids for each in alone[: 2 * count]]
 
 
 def test_sampled_beams_follow_the_probabilities():
