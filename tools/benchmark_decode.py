@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from tools import benchmark_load
-from tools.benchmark_encoder import compilation, set_tensorflow_threads
+from tools.benchmark_encoder import (
+    compilation,
+    set_tensorflow_threads,
+    tensorflow_threads,
+)
 from tools.benchmark_turns import Contender, Session, best_of
 
 PAD = 0
@@ -137,7 +141,12 @@ def start_zoo(work, directory, threads):
     options = {"max_new_tokens": work.new, "eos_token_id": None, "pad_token_id": PAD}
     if work.beams > 1:
         options["num_beams"] = work.beams
-    made = session(work, lambda: model.generate(prompts, **options), "as by default")
+    made = session(
+        work,
+        lambda: model.generate(prompts, **options),
+        "as by default",
+        tensorflow_threads(),
+    )
     if work.model == "gpt2" and work.batch == 1:
         read = sum(
             weight.shape.num_elements() * 4
@@ -173,7 +182,7 @@ def start_text(work, directory, threads, *, stream):
         return {"characters": len(text), "pieces": len(found)}
 
     how = "text in pieces" if stream else "text at once"
-    return Session(run, {"variant": how}, check)
+    return Session(run, {"variant": how, "threads": tensorflow_threads()}, check)
 
 
 def matrix_vector_bandwidth(matrices=12, rows=3_072, columns=2_304, repeats=7):
@@ -224,7 +233,7 @@ def start_keras_hub(work, directory, threads):
                 for row, prompt in zip(found["token_ids"], prompts, strict=True)
             ]
 
-        return session(work, call, compilation(jit))
+        return session(work, call, compilation(jit), tensorflow_threads())
 
     variants = {compilation(jit): lambda jit=jit: start(jit) for jit in (True, False)}
     return best_of(variants, probe=1, warmup=1)
@@ -263,15 +272,15 @@ def start_transformers(work, directory, threads):
             )
         return found[:, before:].tolist()
 
-    return session(work, call, f"eager, {torch.get_num_threads()} threads")
+    return session(work, call, "eager", torch.get_num_threads())
 
 
-def session(work, call: Callable, how):
+def session(work, call: Callable, how, threads):
     """A `Session` of whole calls.
 
     Args:
         call: Gives the new ids of each prompt.
-        how: Of the report.
+        how, threads: Of the report.
     """
     found: list = []
 
@@ -289,4 +298,4 @@ def session(work, call: Callable, how):
             raise ValueError(f"asked for {work.new} new tokens, got {sorted(counts)}")
         return {"first tokens": [int(row[0]) for row in found]}
 
-    return Session(run, {"variant": how}, check)
+    return Session(run, {"variant": how, "threads": threads}, check)
