@@ -182,7 +182,9 @@ def decode(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
     row: Annotated[
         list[str] | None,
-        typer.Option(help="Measure rows whose name has this in it (repeatable)."),
+        typer.Option(
+            help="Measure this row, or those with this in their name (repeatable)."
+        ),
     ] = None,
     threads: Threads = None,
     cache: Annotated[
@@ -197,7 +199,10 @@ def decode(
     options = {"rounds": rounds, "steps": 1, "warmup": 1}
     groups = {}
     for name, work in benchmark_decode.WORKS.items():
-        if row and not any(part in name for part in row):
+        if row and not any(
+            part == name if part in benchmark_decode.WORKS else part in name
+            for part in row
+        ):
             continue
         directory = benchmark_decode.checkpoint(work, cache=cache)
         every = benchmark_decode.contenders(work, directory, threads)
