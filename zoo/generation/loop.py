@@ -78,9 +78,7 @@ class Loop:
             length=self.length,
             slack=self.strategy.slack,
         )
-        start = request.tokens.shape[1]
-        if start is None:
-            start = tf.shape(request.tokens)[1]
+        start = start_of(request)
         room = [[0, 0], [0, self.length - start]]
         valid = tf.range(start)[None] >= request.padding[:, None]
         tokens, mask = tf.pad(request.tokens, room), tf.pad(valid, room)

@@ -11,7 +11,7 @@ from zoo.generation.chat import (
 )
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.stack import Stack
-from zoo.models.base import language_model_head, logits
+from zoo.models.base import language_model_head
 from zoo.models.generative import GenerativeModel
 
 
@@ -70,10 +70,7 @@ class GPTModel(GenerativeModel):
         )
         if every_state:
             return x
-        return self._logits(x)
-
-    def _logits(self, x):
-        return logits(x, self.config, self.lm_head, self.embeddings.tokens)
+        return self.logits(x)
 
     def chat(
         self,
@@ -130,37 +127,6 @@ class GPTModel(GenerativeModel):
         if stream:
             return self._generator.stream(rows[0], config, decode=self._decode)
         return self._answers(rows, config, self._decode, "text", single=True)
-
-    def prefill(self, inputs, *, length, slack=0):
-        """Reads prompts, so that tokens can follow.
-
-        Args:
-            inputs: `input_ids` int32 `[B, T]`, padded on the left, and `padding`, how
-                much of it in each row, int32 `[B]`.
-            length: Tokens that there shall be room for, the padded prompt included.
-            slack: Tokens that one `advance` may bring besides the first.
-
-        Returns:
-            `logits` `[B, V]` of the next token, and a Cache.
-        """
-        ids, padding = inputs["input_ids"], inputs["padding"]
-        positions = tf.range(tf.shape(ids)[1])[None] - padding[:, None]
-        positions = tf.maximum(positions, 0)
-        x, cache = self.decoder.prefill(
-            self.embeddings(ids, positions, training=False),
-            positions,
-            padding,
-            length=length,
-            slack=slack,
-        )
-        return self._logits(x[:, -1]), cache
-
-    def advance(self, ids, cache):
-        """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
-        positions = self.positions_of_next(cache, ids.shape[1])
-        x = self.embeddings(ids, positions, training=False)
-        x, cache = self.decoder.advance(x, positions, cache)
-        return self._logits(x), cache
 
 
 def count_positions(ids, mask):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.stack import Stack
-from zoo.models.base import language_model_head, logits
+from zoo.models.base import language_model_head
 from zoo.models.decoder import count_positions
 from zoo.models.generative import GenerativeModel
 
@@ -78,45 +78,12 @@ class T5Model(GenerativeModel):
         )
         if every_state:
             return {"encoder": encoded, "decoder": x}
-        return self._logits(x)
+        return self.logits(x)
 
-    def _logits(self, x):
-        return logits(x, self.config, self.lm_head, self.embeddings.tokens)
-
-    def prefill(self, inputs, *, length, slack=0):
-        """Reads sources and the first decoder tokens, so that others can follow.
-
-        Args:
-            inputs: `input_ids` and `attention_mask` `[B, S]`; `decoder_input_ids` int32
-                `[B, T]`, padded on the left, and `padding`, how much of it in each
-                row, int32 `[B]`.
-            length: Decoder tokens that there shall be room for.
-            slack: Tokens that one `advance` may bring besides the first.
-
-        Returns:
-            `logits` `[B, V]` of the next token, and a Cache.
-        """
-        ids, padding = inputs["decoder_input_ids"], inputs["padding"]
+    def context(self, inputs):
         mask = inputs.get("attention_mask")
-        positions = tf.range(tf.shape(ids)[1])[None] - padding[:, None]
-        positions = tf.maximum(positions, 0)
-        x, cache = self.decoder.prefill(
-            self.embeddings(ids, positions, training=False),
-            positions,
-            padding,
-            length=length,
-            slack=slack,
-            states=self.encode(inputs["input_ids"], mask, training=False),
-            states_mask=mask,
-        )
-        return self._logits(x[:, -1]), cache
-
-    def advance(self, ids, cache):
-        """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
-        positions = self.positions_of_next(cache, ids.shape[1])
-        x = self.embeddings(ids, positions, training=False)
-        x, cache = self.decoder.advance(x, positions, cache)
-        return self._logits(x), cache
+        states = self.encode(inputs["input_ids"], mask, training=False)
+        return {"states": states, "states_mask": mask}
 
     def encode(
         self, input_ids, attention_mask=None, *, training=None, every_state=False

@@ -12,14 +12,14 @@ from zoo.files import read_json
 from zoo.generation.config import GenerationConfig
 from zoo.generation.generator import Generator
 from zoo.generation.serving import Server
-from zoo.models.base import TransformerModel
+from zoo.models.base import TransformerModel, logits
 
 LARGEST_GENERATION_CONFIG = 1 << 20
 CONFIG_FILE = "generation_config.json"
 
 
 class GenerativeModel(TransformerModel):
-    """A Transformer that continues prompts.
+    """A Transformer that continues prompts: `embeddings`, a `decoder` and a `lm_head`.
 
     Attributes:
         prompt_name: The input that generation continues.
@@ -125,6 +125,46 @@ class GenerativeModel(TransformerModel):
     @cached_property
     def _generator(self):
         return Generator(self, vocab_size=self.config.vocab_size)
+
+    def prefill(self, inputs, *, length, slack=0):
+        """Reads prompts, so that tokens can follow.
+
+        Args:
+            inputs: Those of the model, int32 `[B, T]`; the one that is continued is
+                padded on the left, and `padding` says how much, int32 `[B]`.
+            length: Tokens that there shall be room for, the padded prompt included.
+            slack: Tokens that one `advance` may bring besides the first.
+
+        Returns:
+            `logits` `[B, V]` of the next token, and a Cache.
+        """
+        ids, padding = inputs[self.prompt_name], inputs["padding"]
+        positions = tf.range(tf.shape(ids)[1])[None] - padding[:, None]
+        positions = tf.maximum(positions, 0)
+        x, cache = self.decoder.prefill(
+            self.embeddings(ids, positions, training=False),
+            positions,
+            padding,
+            length=length,
+            slack=slack,
+            **self.context(inputs),
+        )
+        return self.logits(x[:, -1]), cache
+
+    def advance(self, ids, cache):
+        """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
+        positions = self.positions_of_next(cache, ids.shape[1])
+        x = self.embeddings(ids, positions, training=False)
+        x, cache = self.decoder.advance(x, positions, cache)
+        return self.logits(x), cache
+
+    def context(self, inputs):
+        """What the decoder sees besides its own tokens: arguments of its prefill."""
+        return {}
+
+    def logits(self, x):
+        """Scores of the next token, `[B, T, V]`, from the last hidden states."""
+        return logits(x, self.config, self.lm_head, self.embeddings.tokens)
 
     def check_prompts(self, rows):
         """Refuses what the model has no positions for."""
