@@ -53,6 +53,13 @@ OPTIONS = {
 }
 
 
+DECODERS = [
+    name
+    for name, (family, _) in CASES.items()
+    if FAMILIES[family].assembly == "decoder"
+]
+
+
 @pytest.fixture(scope="module", params=CASES)
 def pair(request, tmp_path_factory):
     """The reference model, and ours from its checkpoint."""
@@ -141,10 +148,9 @@ def test_tokens_and_scores_equal_the_reference(pair, name):
     )
 
 
+@pytest.mark.parametrize("pair", DECODERS, indirect=True)
 def test_perplexity_equals_the_reference(pair):
     theirs, ours = pair
-    if ours.prompt_name != "input_ids":
-        pytest.skip("no perplexity of texts alone")
     texts = [row for row in rows(1, most=30) if len(row) > 1]
     losses, count = 0.0, 0
     for row in texts:
