@@ -307,8 +307,8 @@ print("LEFT")
         os.write(terminal, b"\x03")
         wait_for(terminal, b"[stopped]")
         wait_for(terminal, b"> ")
-        # Between showing its prompt and waiting for a line, Python takes note of a signal
-        # and acts at the next key only, as anybody who presses Ctrl-C again finds out.
+        # Between showing its prompt and waiting for a line, Python notes a signal
+        # and acts at the next key only, as whoever presses Ctrl-C again finds out.
         press_until(terminal, b"\x03", b"Ctrl-D or /exit leaves.")
         wait_for(terminal, b"> ")
         press_until(terminal, b"\x04", b"LEFT")
