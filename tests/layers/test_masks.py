@@ -3,7 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from zoo.layers.masks import AttentionBias, attention_bias, visible_keys
+from zoo.layers.masks import (
+    AttentionBias,
+    attention_bias,
+    positions_in_documents,
+    visible_keys,
+)
 
 
 def seen(**options):
@@ -49,3 +54,20 @@ def test_biases_add_up():
     assert bias.scores[0, 0, 0, 0] == 3
     assert np.isfinite(bias.scores).all()
     assert AttentionBias().plus(tf.constant(1.0)).scores == 1
+
+
+def test_a_query_sees_its_own_document_alone_and_padding_sees_nothing():
+    documents = tf.constant([[1, 1, 2, 0]])
+    pattern = visible_keys(tf.range(4), tf.range(4), causal=True)
+    bias = attention_bias(pattern, documents=(documents, documents))
+    found = ["".join(".x"[int(key == 0)] for key in row) for row in bias.scores[0, 0]]
+    assert found == ["x...", "xx..", "..x.", "...."]
+    np.testing.assert_array_equal(bias.seen[0, :, 0], [1, 1, 1, 0])
+
+
+def test_positions_begin_anew_with_each_document():
+    documents = tf.constant([[1, 1, 1, 2, 3, 3, 0, 0], [5, 5, 4, 4, 4, 4, 4, 4]])
+    expected = [[0, 1, 2, 0, 0, 1, 0, 1], [0, 1, 0, 1, 2, 3, 4, 5]]
+    for compiled in (False, True):
+        count = tf.function(positions_in_documents, jit_compile=compiled)
+        np.testing.assert_array_equal(count(documents), expected)

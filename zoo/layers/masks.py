@@ -48,8 +48,8 @@ def visible_keys(query_index, key_index, *, causal, window=None):
     return pattern
 
 
-def attention_bias(pattern=None, key_mask=None):
-    """Combines an order pattern with a padding mask.
+def attention_bias(pattern=None, key_mask=None, documents=None):
+    """Combines an order pattern with a padding mask and the borders of documents.
 
     Hidden keys get float32's lowest number: after the softmax, which runs in float32,
     their weight is exactly 0, so that nothing in padding can reach a valid position.
@@ -57,15 +57,33 @@ def attention_bias(pattern=None, key_mask=None):
     Args:
         pattern: bool `[T, S]` or None.
         key_mask: `[B, S]`, non-zero at valid keys, or None.
+        documents: Which of the documents packed into a row each query and each key
+            belongs to, int32 `[B, T]` and `[B, S]`, 0 in padding; or None. A query
+            sees keys of its own document alone.
     """
     allowed = None if pattern is None else pattern[None]
     if key_mask is not None:
         keys = tf.cast(key_mask, tf.bool)[:, None, :]
         allowed = keys if allowed is None else allowed & keys
+    if documents is not None:
+        queries, keys = documents
+        own = (queries[:, :, None] == keys[:, None, :]) & (keys > 0)[:, None, :]
+        allowed = own if allowed is None else allowed & own
     if allowed is None:
         return AttentionBias()
     scores = tf.where(allowed, 0.0, tf.float32.min)[:, None]
-    if key_mask is None:  # an order pattern alone always shows a query itself
+    if key_mask is None and documents is None:  # so every query sees itself
         return AttentionBias(scores)
     seen = tf.cast(tf.reduce_any(allowed, -1, keepdims=True), tf.float32)
     return AttentionBias(scores, seen)
+
+
+def positions_in_documents(documents):
+    """Position of each token in its document, from 0 on, int32 `[B, T]`.
+
+    Args:
+        documents: int32 `[B, T]`; a document begins where the number changes.
+    """
+    changes = tf.cast(documents[:, 1:] != documents[:, :-1], tf.int32)
+    runs = tf.pad(tf.cumsum(changes, 1), [[0, 0], [1, 0]])
+    return tf.range(tf.shape(documents)[1]) - tf.searchsorted(runs, runs)

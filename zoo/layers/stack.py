@@ -22,6 +22,7 @@ class Order(NamedTuple):
         queries, keys: Their places in the row, int32 `[T]` and `[S]`.
         query_positions, key_positions: Their positions, int32 `[B or 1, T or S]`.
         mask: `[B, S]`, non-zero at valid keys, or None.
+        documents: Which packed document each token is of, int32 `[B, T]`, or None.
     """
 
     queries: tf.Tensor
@@ -29,6 +30,7 @@ class Order(NamedTuple):
     query_positions: tf.Tensor
     key_positions: tf.Tensor
     mask: tf.Tensor | None
+    documents: tf.Tensor | None = None
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -102,6 +104,8 @@ class Stack(keras.layers.Layer):
         position_ids=None,
         states=None,
         states_mask=None,
+        documents=None,
+        states_documents=None,
         first=None,
         training=None,
         every_state=False,
@@ -114,6 +118,9 @@ class Stack(keras.layers.Layer):
             position_ids: int32 `[B, T]` or `[T]`, for rotary and ALiBi positions.
             states: An encoder's output `[B, S, D]`, for cross-attention.
             states_mask: `[B, S]`, non-zero where `states` are valid, or None.
+            documents: Which of the documents packed into a row each token belongs to,
+                int32 `[B, T]`, 0 in padding; None: a row is one document.
+            states_documents: The same of `states`, int32 `[B, S]`.
             first: Give the outputs of the first so many tokens alone, and spare the
                 last block the others: a classifier reads the first one only.
             every_state: Whether to return the input and each block's output as well.
@@ -127,15 +134,24 @@ class Stack(keras.layers.Layer):
         index = tf.range(tf.shape(x)[1])
 
         def bias(window, table):
-            order = Order(index, index, position_ids, position_ids, attention_mask)
+            order = Order(
+                index, index, position_ids, position_ids, attention_mask, documents
+            )
             return self._bias(order, window, table)
 
+        across = None
+        if states_documents is not None:
+            across = documents, states_documents
         every = self._run(
             x,
             bias,
             position_ids,
             states=[states] * self.depth,
-            states_bias=None if states is None else attention_bias(None, states_mask),
+            states_bias=(
+                None
+                if states is None
+                else attention_bias(None, states_mask, documents=across)
+            ),
             first=first,
             training=training,
         )
@@ -273,7 +289,10 @@ class Stack(keras.layers.Layer):
         """AttentionBias of the layers with this window and this relative bias."""
         queries, keys = order.queries, order.keys
         pattern = visible_keys(queries, keys, causal=self.causal, window=window)
-        bias = attention_bias(pattern, order.mask)
+        documents = order.documents
+        if documents is not None:
+            documents = documents, documents
+        bias = attention_bias(pattern, order.mask, documents=documents)
         if table >= 0:
             relative = self.relative_biases[table](queries, keys)
             bias = bias.plus(tf.cast(relative, tf.float32))

@@ -10,6 +10,7 @@ from zoo.generation.chat import (
     special_tokens,
 )
 from zoo.layers.embeddings import Embeddings
+from zoo.layers.masks import positions_in_documents
 from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head
 from zoo.models.generative import GenerativeModel
@@ -20,9 +21,10 @@ class GPTModel(GenerativeModel):
     """Embeddings, a stack in which a token sees those before it, and a head.
 
     Call it with ids, or with a dictionary of `input_ids` `[B, T]` and, where wanted,
-    `attention_mask`, `token_type_ids`, `position_ids`, all int `[B, T]`. It gives
-    `logits` `[B, T, V]` of the next token. Without `position_ids`, positions count
-    the valid tokens, so that padding on either side changes nothing.
+    `attention_mask`, `token_type_ids`, `position_ids`, `document_ids`, all int
+    `[B, T]`. It gives `logits` `[B, T, V]` of the next token. Without `position_ids`,
+    positions count the valid tokens, so that padding on either side changes nothing.
+    With `document_ids`, a row is several documents, each as if it were alone.
 
     Args:
         config: TransformerConfig.
@@ -32,7 +34,13 @@ class GPTModel(GenerativeModel):
     assembly = "decoder"
     architecture = "causal_lm"
     prompt_name = "input_ids"
-    input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+    input_names = (
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "position_ids",
+        "document_ids",
+    )
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
@@ -55,9 +63,9 @@ class GPTModel(GenerativeModel):
 
     def run(self, inputs, *, training=None, every_state=False):
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        positions = inputs.get("position_ids")
+        documents, positions = inputs.get("document_ids"), inputs.get("position_ids")
         if positions is None:
-            positions = count_positions(ids, mask)
+            positions = count_positions(ids, mask, documents)
         x = self.embeddings(
             ids, positions, inputs.get("token_type_ids"), training=training
         )
@@ -65,6 +73,7 @@ class GPTModel(GenerativeModel):
             x,
             attention_mask=mask,
             position_ids=positions,
+            documents=documents,
             training=training,
             every_state=every_state,
         )
@@ -129,8 +138,13 @@ class GPTModel(GenerativeModel):
         return self._answers(rows, config, self._decode, "text", single=True)
 
 
-def count_positions(ids, mask):
-    """Position of each token among the valid ones, int32 `[B, T]`, or `[T]`."""
+def count_positions(ids, mask, documents=None):
+    """Position of each token among the valid ones, int32 `[B, T]`, or `[T]`.
+
+    With `documents` `[B, T]`, in the document that the token belongs to.
+    """
+    if documents is not None:
+        return positions_in_documents(documents)
     if mask is None:
         return tf.range(tf.shape(ids)[1])
     return tf.maximum(tf.cumsum(tf.cast(mask, tf.int32), 1) - 1, 0)

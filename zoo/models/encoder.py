@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.linear import Linear
+from zoo.layers.masks import positions_in_documents
 from zoo.layers.stack import Stack
 from zoo.models.base import TransformerModel
 
@@ -14,8 +15,9 @@ class BertModel(TransformerModel):
     """Embeddings and a stack in which every token sees every other.
 
     Call it with ids, or with a dictionary of `input_ids` `[B, T]` and, where wanted,
-    `attention_mask`, `token_type_ids`, `position_ids`, all int `[B, T]`. It gives
-    `last_hidden_state` `[B, T, D]`. A fully padded row is finite.
+    `attention_mask`, `token_type_ids`, `position_ids`, `document_ids`, all int
+    `[B, T]`. It gives `last_hidden_state` `[B, T, D]`. A fully padded row is finite.
+    With `document_ids`, a row is several documents, each as if it were alone.
 
     Args:
         config: TransformerConfig.
@@ -24,7 +26,13 @@ class BertModel(TransformerModel):
 
     assembly = "encoder"
     architecture = "model"
-    input_names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+    input_names = (
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "position_ids",
+        "document_ids",
+    )
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
@@ -55,8 +63,10 @@ class BertModel(TransformerModel):
     def run(self, inputs, *, first=None, training=None, every_state=False):
         """As `TransformerModel.run`; with `first`, of the first so many tokens only."""
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        positions = inputs.get("position_ids")
-        if positions is None:
+        documents, positions = inputs.get("document_ids"), inputs.get("position_ids")
+        if positions is None and documents is not None:
+            positions = positions_in_documents(documents)
+        elif positions is None:
             positions = tf.range(tf.shape(ids)[1])
         x = self.embeddings(
             ids, positions, inputs.get("token_type_ids"), training=training
@@ -65,6 +75,7 @@ class BertModel(TransformerModel):
             x,
             attention_mask=mask,
             position_ids=positions,
+            documents=documents,
             first=first,
             training=training,
             every_state=every_state,

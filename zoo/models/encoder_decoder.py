@@ -3,7 +3,9 @@
 import keras
 import tensorflow as tf
 
+from zoo.errors import InputError
 from zoo.layers.embeddings import Embeddings
+from zoo.layers.masks import positions_in_documents
 from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head
 from zoo.models.decoder import count_positions
@@ -16,7 +18,9 @@ class T5Model(GenerativeModel):
 
     Call it with a dictionary of `input_ids` `[B, S]` and `decoder_input_ids` `[B, T]`
     and, where wanted, `attention_mask` `[B, S]` and `decoder_attention_mask` `[B, T]`,
-    all int. It gives `logits` `[B, T, V]` of the next token.
+    all int. It gives `logits` `[B, T, V]` of the next token. With `document_ids`
+    `[B, S]` and `decoder_document_ids` `[B, T]`, a row is several pairs, each as if it
+    were alone.
 
     Args:
         config: TransformerConfig.
@@ -31,6 +35,8 @@ class T5Model(GenerativeModel):
         "decoder_input_ids",
         "attention_mask",
         "decoder_attention_mask",
+        "document_ids",
+        "decoder_document_ids",
     )
     required_inputs = ("input_ids", "decoder_input_ids")
 
@@ -63,17 +69,28 @@ class T5Model(GenerativeModel):
     def run(self, inputs, *, training=None, every_state=False):
         options = {"training": training, "every_state": every_state}
         mask = inputs.get("attention_mask")
-        encoded = self.encode(inputs["input_ids"], mask, **options)
+        documents = inputs.get("document_ids")
+        decoder_documents = inputs.get("decoder_document_ids")
+        if (documents is None) != (decoder_documents is None):
+            raise InputError(
+                "Of document_ids and decoder_document_ids only one was given. Packed "
+                "rows need both: a pair has the same number in each."
+            )
+        encoded = self.encode(
+            inputs["input_ids"], mask, document_ids=documents, **options
+        )
         states = encoded[-1] if every_state else encoded
         ids = inputs["decoder_input_ids"]
         decoder_mask = inputs.get("decoder_attention_mask")
-        positions = count_positions(ids, decoder_mask)
+        positions = count_positions(ids, decoder_mask, decoder_documents)
         x = self.decoder(
             self.embeddings(ids, positions, training=training),
             attention_mask=decoder_mask,
             position_ids=positions,
             states=states,
             states_mask=mask,
+            documents=decoder_documents,
+            states_documents=documents,
             **options,
         )
         if every_state:
@@ -86,14 +103,23 @@ class T5Model(GenerativeModel):
         return {"states": states, "states_mask": mask}
 
     def encode(
-        self, input_ids, attention_mask=None, *, training=None, every_state=False
+        self,
+        input_ids,
+        attention_mask=None,
+        *,
+        document_ids=None,
+        training=None,
+        every_state=False,
     ):
         """The encoder's states `[B, S, D]`; with `every_state` those of each layer."""
         positions = tf.range(tf.shape(input_ids)[1])
+        if document_ids is not None:
+            positions = positions_in_documents(document_ids)
         return self.encoder(
             self.embeddings(input_ids, positions, training=training),
             attention_mask=attention_mask,
             position_ids=positions,
+            documents=document_ids,
             training=training,
             every_state=every_state,
         )
