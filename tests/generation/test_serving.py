@@ -18,12 +18,21 @@ def models():
     return found
 
 
-def served(where, signature="serving_default", **inputs):
-    """What a signature gives in this process."""
+def server(where, signature="serving_default"):
+    """A signature, loaded into this process."""
     serve = tf.saved_model.load(where).signatures[signature]
-    inputs = {name: tf.constant(value) for name, value in inputs.items()}
-    texts = serve(**inputs)["text"].numpy()
-    return np.vectorize(bytes.decode, otypes=[object])(texts).tolist()
+
+    def served(**inputs):
+        inputs = {name: tf.constant(value) for name, value in inputs.items()}
+        texts = serve(**inputs)["text"].numpy()
+        return np.vectorize(bytes.decode, otypes=[object])(texts).tolist()
+
+    return served
+
+
+def served(where, **inputs):
+    """What the signature of all servers gives in this process."""
+    return server(where)(**inputs)
 
 
 @pytest.mark.parametrize("kind", ["learned", "t5"])
@@ -47,12 +56,12 @@ def test_windows_processors_and_several_ends_are_served(models, tmp_path):
     }
     where = model.export_saved_model(tmp_path / "x", **options)
     texts = [*TEXTS, "", "x" * 14]
-    expected = model.generate(texts, **options)
-    assert served(where, text=texts) == expected
+    expected, served = model.generate(texts, **options), server(where)
+    assert served(text=texts) == expected
     assert expected[-1] == ""
     for text, answer in zip(texts, expected, strict=True):
-        assert served(where, text=[text]) == [answer]
-    assert served(where, text=tf.zeros([0], tf.string)) == []
+        assert served(text=[text]) == [answer]
+    assert served(text=tf.zeros([0], tf.string)) == []
 
 
 @pytest.mark.parametrize("kind", ["learned", "t5"])
@@ -61,12 +70,13 @@ def test_a_seed_gives_what_generate_draws_for_the_prompt_alone(models, kind, tmp
     model = models[kind]
     where = model.export_saved_model(tmp_path / "x", num_return_sequences=2, **options)
     seeds = [3, 2**40, 3, -1]
-    found = served(where, "seeded", text=TEXTS, seed=np.array(seeds))
+    found = server(where, "seeded")(text=TEXTS, seed=np.array(seeds))
     for text, seed, answers in zip(TEXTS, seeds, found, strict=True):
         assert answers == model.generate(
             text, seed=seed, num_return_sequences=2, **options
         )
-    first, second = (served(where, text=TEXTS) for _ in range(2))
+    unseeded = server(where)
+    first, second = (unseeded(text=TEXTS) for _ in range(2))
     assert first != second
     assert np.shape(first) == (4, 2)
 
@@ -88,7 +98,7 @@ def test_beam_search_is_served(models, kind, options, tmp_path):
 def test_beam_sampling_is_served(models, tmp_path):
     model, options = models["learned"], {"do_sample": True, "num_beams": 2}
     where = model.export_saved_model(tmp_path / "x", max_new_tokens=6, **options)
-    found = served(where, "seeded", text=TEXTS[:2], seed=np.array([3, 8]))
+    found = server(where, "seeded")(text=TEXTS[:2], seed=np.array([3, 8]))
     for text, seed, answer in zip(TEXTS, (3, 8), found, strict=False):
         assert answer == model.generate(text, seed=seed, max_new_tokens=6, **options)
 
