@@ -22,7 +22,7 @@ from zoo.errors import CheckpointError, ConfigError
 # The reference stops after 20 tokens in all, prompt included, which cuts most answers.
 DEFAULT_NEW_TOKENS = 128
 # Tokens that an assistant drafts at a time, where num_assistant_tokens does not say.
-DEFAULT_ASSISTANT_TOKENS = 20
+DEFAULT_ASSISTANT_TOKENS = 5
 
 # Options that only draws read, and options that only beams read.
 OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
@@ -120,7 +120,8 @@ class GenerationConfig:
         decoder_start_token_id: First token of an encoder-decoder's decoder.
         stop_strings: Texts that end a sequence.
         seed: Of the draws; None: a fresh one for every call.
-        num_assistant_tokens: Tokens that an assistant drafts before they are checked.
+        num_assistant_tokens: Tokens that an assistant drafts before they are checked;
+            None: 5 where there is an assistant.
         return_dict_in_generate: Whether an object comes back, with ids, texts, finish
             reasons and scores. `output_scores` (of the sequences) and `output_logprobs`
             (of the tokens) ask for it too.
@@ -181,9 +182,9 @@ class GenerationConfig:
             value = _checked(name, getattr(self, name))
             object.__setattr__(self, name, value)
         self._check_lengths()
+        self._check_contrastive_and_assisted()
         self._check_sampling()
         self._check_beams()
-        self._check_contrastive_and_assisted()
         self._check_forced()
 
     def _check_lengths(self):
@@ -283,12 +284,13 @@ class GenerationConfig:
             for name, value, needed in (
                 *several,
                 ("penalty_alpha", self.penalty_alpha, 0),
+                ("num_return_sequences", self.num_return_sequences, 1),
             ):
                 if value != needed:
                     raise ConfigError(
-                        f"num_assistant_tokens={self.num_assistant_tokens} asks for "
-                        "assisted generation, which is greedy, but "
-                        f"{name}={value!r}. Leave one out."
+                        "assistant_model with num_assistant_tokens="
+                        f"{self.num_assistant_tokens} asks for assisted generation, "
+                        f"which is greedy, but {name}={value!r}. Leave one out."
                     )
 
     def _check_forced(self):

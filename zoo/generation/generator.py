@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from zoo.compile_policy import jit_compile
 from zoo.errors import ConfigError, InputError
+from zoo.generation.assisted import Assisted
 from zoo.generation.beams import BeamSearch, DiverseBeamSearch
 from zoo.generation.config import DEFAULTS
 from zoo.generation.loop import Choice, Loop, Request
@@ -39,6 +40,7 @@ STRATEGIES = {
     "beam": BeamSearch,
     "beam_sample": BeamSearch,
     "diverse_beam": DiverseBeamSearch,
+    "assisted": Assisted,
 }
 
 
@@ -61,13 +63,14 @@ class Generator:
         self.jit_compile = "auto"
         self.programs = {}
 
-    def __call__(self, rows, config, *, decode=None):
+    def __call__(self, rows, config, *, decode=None, assistant=None):
         """Continues prompts.
 
         Args:
             rows: Lists of ids.
             config: GenerationConfig.
             decode: Lists of ids -> list of texts, or None.
+            assistant: The model that drafts, for assisted generation; as the model.
 
         Returns:
             For each prompt a list of `num_return_sequences` Sequences, best first.
@@ -75,11 +78,11 @@ class Generator:
         config.check(self.vocab_size)
         if not rows:
             return []
-        request, length = self._request(rows, config)
+        request, length = self._request(rows, config, assistant)
         if not int(tf.reduce_max(request.limits)):
             nothing = Sequence("" if decode else None, [], "length")
             return [[nothing] * config.num_return_sequences for _ in rows]
-        program = self._program(config, length)
+        program = self._program(config, length, assistant)
         if config.stop_strings:
             *_, carry = self._chunks(program, request, config, decode)
         else:
@@ -88,7 +91,7 @@ class Generator:
         found = program.strategy.results(request, carry)
         return self._sequences(found, rows, config, decode)
 
-    def stream(self, row, config, *, decode=None):
+    def stream(self, row, config, *, decode=None, assistant=None):
         """Continues one prompt, and yields what is written while it is written.
 
         Yields:
@@ -103,10 +106,10 @@ class Generator:
                 f"stream=True and num_beams={config.num_beams}: which beam is the best "
                 "is known at the end, so nothing can be shown before. Leave one out."
             )
-        request, length = self._request([row], config)
+        request, length = self._request([row], config, assistant)
         if not int(request.limits[0]):
             return
-        program = self._program(config, length)
+        program = self._program(config, length, assistant)
         written = (
             program.strategy.results(request, carry)[0][0].ids
             for carry in self._chunks(program, request, config, decode)
@@ -144,9 +147,14 @@ class Generator:
                 ended[i] = True
         return carry._replace(mask=tf.constant(mask), ended=tf.constant(ended))
 
-    def _request(self, rows, config):
+    def _request(self, rows, config, assistant=None):
         """A Request, and the columns that its loop needs."""
         self.model.check_prompts(rows)
+        if assistant is not None:
+            try:
+                assistant.check_prompts(rows)
+            except InputError as error:
+                raise InputError(f"assistant_model: {error}") from None
         inputs, prompts = {}, rows
         if self.model.prompt_name != "input_ids":
             ids, padding = stacked(rows, side="right", fill=config.pad_token_id or 0)
@@ -185,17 +193,16 @@ class Generator:
         )
         return request, tokens.shape[1] + room(max(limits), STEP)
 
-    def _program(self, config, length):
-        if config.strategy not in STRATEGIES:
-            raise ConfigError(
-                f"{config!r} asks for {config.strategy!r}, which generate does not do; "
-                f"it does {', '.join(STRATEGIES)}."
-            )
-        strategy = STRATEGIES[config.strategy]
+    def _program(self, config, length, assistant=None):
+        drafted = config.num_assistant_tokens
+        if drafted is not None:  # there is no room for more anyway
+            config = config.replace(num_assistant_tokens=min(drafted, length))
         jit = not config.needs_python and jit_compile(self.jit_compile, work="decoding")
-        key = (program_key(config), length, jit)
+        key = (program_key(config), length, jit, assistant)
         if key not in self.programs:
-            strategy = strategy(config, vocab_size=self.vocab_size)
+            strategy = strategy_of(
+                config, vocab_size=self.vocab_size, assistant=assistant
+            )
             self.programs[key] = Program(
                 self.model, strategy, length=length, steps_jit=jit
             )
@@ -262,6 +269,29 @@ class Program:
         """How often its functions were traced."""
         functions = self._begin, self._go
         return sum(f.experimental_get_tracing_count() for f in functions)
+
+
+def strategy_of(config, *, vocab_size, assistant=None):
+    """The strategy that a configuration asks for.
+
+    Raises:
+        ConfigError: if there is none, or if it needs an assistant and has none.
+    """
+    if config.strategy not in STRATEGIES:
+        raise ConfigError(
+            f"{config!r} asks for {config.strategy!r}, which generate does not do; it "
+            f"does {', '.join(STRATEGIES)}."
+        )
+    options = {}
+    if config.strategy == "assisted":
+        if assistant is None:
+            raise ConfigError(
+                f"num_assistant_tokens={config.num_assistant_tokens} says how much an "
+                "assistant drafts, but there is none. Pass assistant_model= a smaller "
+                "zoo model with the same vocabulary, or leave it out."
+            )
+        options["assistant"] = assistant
+    return STRATEGIES[config.strategy](config, vocab_size=vocab_size, **options)
 
 
 def _traced(method, request, *rest):

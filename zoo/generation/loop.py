@@ -73,10 +73,11 @@ class Loop:
 
     def begin(self, request):
         """Reads the prompts and writes the first token: a Carry."""
+        slack = self.strategy.slack
         logits, cache = self.model.prefill(
             {**request.inputs, "padding": request.padding},
-            length=self.length,
-            slack=self.strategy.slack,
+            length=self.length + slack,
+            slack=slack,
         )
         start = start_of(request)
         room = [[0, 0], [0, self.length - start]]
@@ -154,15 +155,7 @@ class Choice:
     def _write(self, request, logits, carry):
         start = start_of(request)
         state = State(carry.tokens, carry.mask, start, carry.step)
-        steps = processors.of(
-            self.config, vocab_size=self.vocab_size, values=request.values
-        )
-        logits = processors.apply(steps, tf.cast(logits, tf.float32), state)
-        if self.config.do_sample:
-            seed, rows = streams(request.seed, tf.shape(logits)[0], self.copies)
-            chosen = processors.sampling.draw(logits, seed, step=carry.step, rows=rows)
-        else:
-            chosen = tf.argmax(logits, -1, output_type=tf.int32)
+        logits, chosen = self._chosen(request, logits, state)
         written = ~carry.ended
         chosen = tf.where(written, chosen, self.config.pad_token_id or 0)
         column = tf.range(tf.shape(carry.tokens)[1])[None] == start + carry.step
@@ -181,6 +174,19 @@ class Choice:
             step=carry.step + 1,
             ended=ended,
             logprobs=logprobs,
+        )
+
+    def _chosen(self, request, logits, state):
+        """The processed logits `[R, V]`, and the token that each row takes, `[R]`."""
+        steps = processors.of(
+            self.config, vocab_size=self.vocab_size, values=request.values
+        )
+        logits = processors.apply(steps, tf.cast(logits, tf.float32), state)
+        if not self.config.do_sample:
+            return logits, tf.argmax(logits, -1, output_type=tf.int32)
+        seed, rows = streams(request.seed, tf.shape(logits)[0], self.copies)
+        return logits, processors.sampling.draw(
+            logits, seed, step=state.step, rows=rows
         )
 
 

@@ -86,6 +86,7 @@ class GPTModel(GenerativeModel):
         messages,
         *,
         stream=False,
+        assistant_model=None,
         chat_template=None,
         tools=None,
         documents=None,
@@ -102,6 +103,7 @@ class GPTModel(GenerativeModel):
             messages: Dictionaries with "role" ("system", "user", "assistant") and
                 "content", oldest first.
             stream: Whether to yield the answer in pieces while it is written.
+            assistant_model: As of `generate`.
             chat_template: Jinja source, or the name of one of several templates of the
                 tokenizer; None: the tokenizer's own.
             tools, documents: Lists of dictionaries, for templates that know them.
@@ -124,7 +126,7 @@ class GPTModel(GenerativeModel):
             documents=documents,
             **{**special_tokens(tokenizer), **(template_options or {})},
         )
-        config = self.generation_config(**options)
+        config = self._call_config(assistant_model, options)
         end = end_of_turn(prompt.behind, tokenizer)
         known = (None, *config.eos_token_ids)
         if end not in known and "eos_token_id" not in options:
@@ -134,8 +136,17 @@ class GPTModel(GenerativeModel):
         )
         rows = [self._read_row(encoded["input_ids"].to_list()[0], config)]
         if stream:
-            return self._generator.stream(rows[0], config, decode=self._decode)
-        return self._answers(rows, config, self._decode, "text", single=True)
+            return self._generator.stream(
+                rows[0], config, decode=self._decode, assistant=assistant_model
+            )
+        return self._answers(
+            rows,
+            config,
+            self._decode,
+            "text",
+            single=True,
+            assistant=assistant_model,
+        )
 
 
 def count_positions(ids, mask, documents=None):

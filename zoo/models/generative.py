@@ -1,15 +1,16 @@
 """Models that write: prompts in, texts or ids out."""
 
 import json
+import weakref
 from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import InputError
+from zoo.errors import ConfigError, InputError
 from zoo.export import export_saved_model as write_saved_model
 from zoo.files import read_json
-from zoo.generation.config import GenerationConfig
+from zoo.generation.config import DEFAULT_ASSISTANT_TOKENS, GenerationConfig
 from zoo.generation.generator import Generator
 from zoo.generation.serving import Server
 from zoo.models.base import TransformerModel, logits
@@ -29,7 +30,7 @@ class GenerativeModel(TransformerModel):
     prompt_name: str
     generation_defaults: dict | None = None
 
-    def generate(self, prompts, *, stream=False, **options):
+    def generate(self, prompts, *, stream=False, assistant_model=None, **options):
         """Continues prompts, or answers sources.
 
         Args:
@@ -37,6 +38,10 @@ class GenerativeModel(TransformerModel):
                 an array `[B, T]`, or a dictionary of `input_ids` and `attention_mask`.
             stream: For one prompt: yield pieces while they are written. No piece cuts a
                 character.
+            assistant_model: A smaller zoo model of the same kind and vocabulary. It
+                drafts `num_assistant_tokens` at a time, and this model checks them in
+                one pass: what is written is what greedy search writes, sooner where
+                enough drafts are right.
             options: Those of `zoo.generation.GenerationConfig`, such as
                 `max_new_tokens=64`, `do_sample=True`, `num_beams=4`; what the
                 checkpoint's generation_config.json says holds where none is given.
@@ -48,22 +53,28 @@ class GenerativeModel(TransformerModel):
             `output_scores` or `output_logprobs` a `Sequence` in the place of each.
 
         Raises:
-            ConfigError: if an option does not exist, or contradicts another.
+            ConfigError: if an option does not exist, or contradicts another, or if the
+                assistant cannot draft for this model.
             InputError: if a prompt is empty or too long.
         """
-        config = self.generation_config(**options)
+        config = self._call_config(assistant_model, options)
         rows, kind, single = self._read_prompts(prompts, config)
         decode = self._decode if kind == "text" or self._has_tokenizer() else None
         if stream:
             if not single:
                 raise InputError("stream=True takes one prompt, not a list of prompts.")
             return self._generator.stream(
-                rows[0], config, decode=decode if kind == "text" else None
+                rows[0],
+                config,
+                decode=decode if kind == "text" else None,
+                assistant=assistant_model,
             )
-        return self._answers(rows, config, decode, kind, single=single)
+        return self._answers(
+            rows, config, decode, kind, single=single, assistant=assistant_model
+        )
 
-    def _answers(self, rows, config, decode, kind, *, single):
-        groups = self._generator(rows, config, decode=decode)
+    def _answers(self, rows, config, decode, kind, *, single, assistant=None):
+        groups = self._generator(rows, config, decode=decode, assistant=assistant)
         if not config.returns_dict:
             name = "text" if kind == "text" else "ids"
             groups = [[getattr(each, name) for each in group] for group in groups]
@@ -121,6 +132,64 @@ class GenerativeModel(TransformerModel):
             own["decoder_start_token_id"] = start
         defaults = {**own, **(self.generation_defaults or {})}
         return GenerationConfig.from_checkpoint(defaults, **options)
+
+    def _call_config(self, assistant, options):
+        """The GenerationConfig of a call, with an assistant or without (None)."""
+        if assistant is None:
+            return self.generation_config(**options)
+        self._check_assistant(assistant)
+        if options.get("num_assistant_tokens") is None:
+            options = {**options, "num_assistant_tokens": DEFAULT_ASSISTANT_TOKENS}
+        return self.generation_config(**options)
+
+    def _check_assistant(self, assistant):
+        """Refuses what cannot draft for this model."""
+        if not isinstance(assistant, GenerativeModel):
+            raise ConfigError(
+                f"assistant_model is {type(assistant).__name__}; expected a zoo model "
+                "that writes, such as GPTModel.from_pretrained(...)."
+            )
+        if assistant.assembly != self.assembly:
+            raise ConfigError(
+                f"assistant_model is a {type(assistant).__name__} and drafts for a "
+                f"{type(self).__name__}: expected the same kind of model."
+            )
+        sizes = assistant.config.vocab_size, self.config.vocab_size
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"assistant_model has a vocabulary of {sizes[0]} tokens, this model "
+                f"one of {sizes[1]}: its drafts would be other tokens. Pass a model "
+                "with the same tokenizer."
+            )
+        scaling = self.config.rope_scaling or {}
+        if scaling.get("rope_type") == "dynamic":
+            raise ConfigError(
+                "assistant_model and rope_scaling of type 'dynamic' do not go "
+                "together: several tokens in one pass would be turned otherwise than "
+                "one by one. Leave assistant_model out."
+            )
+        if assistant not in self._assistants:
+            self._compare_tokenizers(assistant)
+            self._assistants.add(assistant)
+
+    @cached_property
+    def _assistants(self):
+        """Those that passed the test, held as long as somebody else holds them."""
+        return weakref.WeakSet()
+
+    def _compare_tokenizers(self, assistant):
+        if not (self._has_tokenizer() and assistant._has_tokenizer()):
+            return
+        if self.tokenizer_files() == assistant.tokenizer_files():
+            return
+        own, other = self.tokenizer.get_vocab(), assistant.tokenizer.get_vocab()
+        for piece in own:
+            if other.get(piece) != own[piece]:
+                raise ConfigError(
+                    f"assistant_model has another tokenizer: {piece!r} has the id "
+                    f"{other.get(piece)} there and {own[piece]} here, so that its "
+                    "drafts would be other tokens. Pass a model with the same one."
+                )
 
     @cached_property
     def _generator(self):
