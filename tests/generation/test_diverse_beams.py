@@ -1,4 +1,4 @@
-"""Diverse beam search: what transformers 4.49 found, see tools/make_golden_beams.py."""
+"""Diverse beam search: what transformers 4.49 found, see tools/make_golden_generation.py."""
 
 import json
 import pathlib
