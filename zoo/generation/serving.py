@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.errors import ConfigError
-from zoo.generation.generator import STRATEGIES
+from zoo.generation.generator import strategy_of
 from zoo.generation.loop import Loop, Request, repeated_rows, start_of
 
 
@@ -20,12 +20,13 @@ class Server:
         tokenizer: zoo.Tokenizer.
         config: GenerationConfig.
         vocab_size: V.
+        assistant: The model that drafts, or None.
 
     Raises:
         ConfigError: if an option needs Python between the steps.
     """
 
-    def __init__(self, model, tokenizer, config, *, vocab_size):
+    def __init__(self, model, tokenizer, config, *, vocab_size, assistant=None):
         config.check(vocab_size)
         for name in ("stop_strings", "prefix_allowed_tokens_fn"):
             if value := getattr(config, name):
@@ -34,7 +35,7 @@ class Server:
                     "SavedModel does not have. Leave it out; eos_token_id ends rows "
                     "inside it."
                 )
-        strategy = STRATEGIES.get(config.strategy)
+        strategy = strategy_of(config, vocab_size=vocab_size, assistant=assistant)
         if not hasattr(strategy, "written"):
             raise ConfigError(
                 f"{config!r} asks for {config.strategy!r}, which a SavedModel does not "
@@ -43,7 +44,7 @@ class Server:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
-        self.strategy: Any = strategy(config, vocab_size=vocab_size)
+        self.strategy: Any = strategy
 
     def __call__(self, text, seed=None):
         """Answers texts.

@@ -14,6 +14,8 @@ from zoo.generation.config import DEFAULT_ASSISTANT_TOKENS, GenerationConfig
 from zoo.generation.generator import Generator
 from zoo.generation.serving import Server
 from zoo.models.base import TransformerModel, logits
+from zoo.training.losses import CrossEntropy
+from zoo.training.metrics import Perplexity, TokenAccuracy
 
 LARGEST_GENERATION_CONFIG = 1 << 20
 CONFIG_FILE = "generation_config.json"
@@ -29,6 +31,12 @@ class GenerativeModel(TransformerModel):
 
     prompt_name: str
     generation_defaults: dict | None = None
+
+    def default_loss(self):
+        return CrossEntropy()
+
+    def default_metrics(self):
+        return [Perplexity(), TokenAccuracy()]
 
     def generate(self, prompts, *, stream=False, assistant_model=None, **options):
         """Continues prompts, or answers sources.
@@ -82,7 +90,9 @@ class GenerativeModel(TransformerModel):
             groups = [group[0] for group in groups]
         return groups[0] if single else groups
 
-    def export_saved_model(self, directory, *, version=None, **options):
+    def export_saved_model(
+        self, directory, *, version=None, assistant_model=None, **options
+    ):
         """Writes a SavedModel that maps prompts to answers, for TF Serving.
 
         Its signature `serving_default` takes `text` (string `[B]`) and gives `text`
@@ -96,6 +106,7 @@ class GenerativeModel(TransformerModel):
             directory: Where to write.
             version: None writes into `directory` itself; a number into a directory of
                 that name below, as TF Serving wants it.
+            assistant_model: As of `generate`; its weights are written too.
             options: As of `generate`.
 
         Returns:
@@ -105,8 +116,14 @@ class GenerativeModel(TransformerModel):
             ConfigError: if an option does not exist, contradicts another, or needs
                 Python between the steps, as stop strings do.
         """
-        config = self.generation_config(**options)
-        server = Server(self, self.tokenizer, config, vocab_size=self.config.vocab_size)
+        config = self._call_config(assistant_model, options)
+        server = Server(
+            self,
+            self.tokenizer,
+            config,
+            vocab_size=self.config.vocab_size,
+            assistant=assistant_model,
+        )
         text = {"text": tf.TensorSpec([None], tf.string, name="text")}
 
         def serve(text, seed=None):
@@ -207,10 +224,15 @@ class GenerativeModel(TransformerModel):
         Returns:
             `logits` `[B, V]` of the next token, and a Cache.
         """
+        x, cache = self.prefill_states(inputs, length=length, slack=slack)
+        return self.logits(x[:, -1]), cache
+
+    def prefill_states(self, inputs, *, length, slack=0):
+        """The same with the last hidden states `[B, T, D]` in the place of logits."""
         ids, padding = inputs[self.prompt_name], inputs["padding"]
         positions = tf.range(tf.shape(ids)[1])[None] - padding[:, None]
         positions = tf.maximum(positions, 0)
-        x, cache = self.decoder.prefill(
+        return self.decoder.prefill(
             self.embeddings(ids, positions, training=False),
             positions,
             padding,
@@ -218,14 +240,24 @@ class GenerativeModel(TransformerModel):
             slack=slack,
             **self.context(inputs),
         )
-        return self.logits(x[:, -1]), cache
 
     def advance(self, ids, cache):
         """Reads the next tokens `[B, T]`; gives `logits` `[B, T, V]`, and the Cache."""
-        positions = self.positions_of_next(cache, ids.shape[1])
-        x = self.embeddings(ids, positions, training=False)
-        x, cache = self.decoder.advance(x, positions, cache)
+        x, cache = self.advance_states(ids, cache)
         return self.logits(x), cache
+
+    def advance_states(self, ids, cache, *, alternatives=False):
+        """The same with the last hidden states `[B, T, D]` in the place of logits.
+
+        Args:
+            ids: int32 `[B, T]`.
+            cache: What was returned before.
+            alternatives: Whether the tokens are T alternatives for the next place, none
+                of which sees another. `Cache.with_choice` keeps one of them.
+        """
+        positions = self.positions_of_next(cache, 1 if alternatives else ids.shape[1])
+        x = self.embeddings(ids, positions, training=False)
+        return self.decoder.advance(x, positions, cache, alternatives=alternatives)
 
     def context(self, inputs):
         """What the decoder sees besides its own tokens: arguments of its prefill."""
