@@ -13,6 +13,7 @@ from zoo.data.batches import (
     pad,
     stream,
 )
+from zoo.data.records import Records
 from zoo.errors import InputError
 
 LENGTHS = (4, 8, 16, 32)
@@ -145,3 +146,14 @@ def test_bucket_lengths_end_at_the_longest_input():
 def test_a_batch_size_that_is_none_is_refused(size):
     with pytest.raises(InputError, match="batch_size"):
         batching(batch_size=size)
+
+
+def test_records_of_files_give_the_batches_of_columns_in_memory(tmp_path, shuffled):
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS[:20]))
+    (tmp_path / "b.txt").write_text("\n".join(TEXTS[20:]))
+    records = Records(tmp_path / "*.txt", columns=["text"])
+    data = epochs(records, batching(), rest=(np.arange(50),), seed=3, first_step=7)
+    assert rows(data.take(20)) == shuffled[7:27]
+    inputs, numbers = next(iter(data))
+    texts = [TEXTS[number] for number in numbers.numpy()]
+    assert inputs["attention_mask"].numpy().sum() == sum(map(len, texts))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from zoo.data.records import Records
 from zoo.errors import InputError
 
 # Each length is one more program to compile under XLA, hence few; close together where
@@ -89,10 +90,12 @@ def epoch(columns, batching, *, rest=()):
 
 
 def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
-    """Endless passes over examples in memory, in a new order each time.
+    """Endless passes over examples, in a new order each time.
 
     Args:
-        columns, batching, rest: As of `epoch`.
+        columns: As of `epoch`; or `records.Records` with columns, which are then read
+            from their files as they are needed.
+        batching, rest: As of `epoch`.
         seed: The order is a function of (seed, step): same seed, same batches.
         shuffle: Whether the order is random; else that of `epoch`, again and again.
         first_step: Step to begin with, as if those before had been taken.
@@ -100,7 +103,8 @@ def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
     Returns:
         Endless dataset of `(inputs, *rest)`.
     """
-    size, rest = _size(columns), tuple(map(tf.convert_to_tensor, rest))
+    rest = tuple(map(tf.convert_to_tensor, rest))
+    size = columns.size if isinstance(columns, Records) else _size(columns)
     steps = batching.steps(size)
     rows = batching.batch_size * batching.group
     groups = math.ceil(size / rows)
@@ -116,7 +120,7 @@ def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
             index = tf.random.experimental.index_shuffle(
                 index, seeds, tf.cast(size - 1, tf.int64)
             )
-        return tf.nest.map_structure(lambda x: tf.gather(x, index), (columns, rest))
+        return _gather((columns, rest), index)
 
     numbers = tf.data.Dataset.counter(done * groups + first_group)
     batches = _cut(
@@ -225,6 +229,13 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
 
 def _take(structure, where):
     return tf.nest.map_structure(lambda x: x[where], structure, expand_composites=False)
+
+
+def _gather(structure, index):
+    return tf.nest.map_structure(
+        lambda x: x.gather(index) if isinstance(x, Records) else tf.gather(x, index),
+        structure,
+    )
 
 
 def _size(columns):
