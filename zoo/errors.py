@@ -30,3 +30,7 @@ class DataError(ZooError, ValueError):
 
 class ExportError(ZooError, ValueError):
     """A model cannot be written in the form that was asked for."""
+
+
+class TrainingError(ZooError, ArithmeticError):
+    """Training met NaN or infinity, and stopped before they reached the weights."""

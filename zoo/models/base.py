@@ -6,10 +6,10 @@ import tensorflow as tf
 from zoo.errors import InputError
 from zoo.layers.attention import soft_cap
 from zoo.layers.linear import Linear, multiply
-from zoo.models.pretrained import Pretrained
+from zoo.models.training import TrainableModel
 
 
-class TransformerModel(Pretrained):
+class TransformerModel(TrainableModel):
     """A Keras model that a TransformerConfig describes whole.
 
     Its weights exist as soon as it does. Subclasses make their layers in `__init__`,

@@ -14,6 +14,7 @@ from zoo.layers.masks import positions_in_documents
 from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head
 from zoo.models.generative import GenerativeModel
+from zoo.training.labels import causal_labels, next_tokens
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -25,6 +26,10 @@ class GPTModel(GenerativeModel):
     `[B, T]`. It gives `logits` `[B, T, V]` of the next token. Without `position_ids`,
     positions count the valid tokens, so that padding on either side changes nothing.
     With `document_ids`, a row is several documents, each as if it were alone.
+
+    `fit` and `evaluate` take the same, and `labels` `[B, T]` among the inputs or as
+    `y`: the tokens at their places, -100 where one does not count; they are shifted
+    inside. Without labels the inputs are learnt, padding left out.
 
     Args:
         config: TransformerConfig.
@@ -60,6 +65,20 @@ class GPTModel(GenerativeModel):
         self.decoder.build(shape)
         if self.lm_head is not None:
             self.lm_head.build(shape)
+
+    def prepare_labels(self, inputs, labels, weights):
+        named = inputs if isinstance(inputs, dict) else {"input_ids": inputs}
+        if "input_ids" not in named:
+            return inputs, labels, weights  # the call says what is missing
+        labels = causal_labels(
+            named["input_ids"],
+            labels,
+            named.get("attention_mask"),
+            named.get("document_ids"),
+        )
+        if weights is not None and weights.shape.rank == 2:
+            weights = next_tokens(weights, 0)
+        return inputs, labels, weights
 
     def run(self, inputs, *, training=None, every_state=False):
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")

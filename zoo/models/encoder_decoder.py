@@ -10,6 +10,7 @@ from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head
 from zoo.models.decoder import count_positions
 from zoo.models.generative import GenerativeModel
+from zoo.training.labels import decoder_inputs
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -21,6 +22,10 @@ class T5Model(GenerativeModel):
     all int. It gives `logits` `[B, T, V]` of the next token. With `document_ids`
     `[B, S]` and `decoder_document_ids` `[B, T]`, a row is several pairs, each as if it
     were alone.
+
+    `fit` and `evaluate` take the same, and `labels` `[B, T]` among the inputs or as
+    `y`, -100 where one does not count. Without `decoder_input_ids` the decoder reads
+    the labels, shifted inside.
 
     Args:
         config: TransformerConfig.
@@ -65,6 +70,25 @@ class T5Model(GenerativeModel):
         for layer in (self.embeddings, self.encoder, self.decoder, self.lm_head):
             if layer is not None:
                 layer.build(shape)
+
+    def prepare_labels(self, inputs, labels, weights):
+        named = inputs if isinstance(inputs, dict) else {"input_ids": inputs}
+        if labels is None or named.get("decoder_input_ids") is not None:
+            return inputs, labels, weights
+        start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
+        if start is None:
+            raise InputError(
+                "this config has no decoder_start_token_id, with which the decoder's "
+                "inputs begin when they are made from labels. Set it, or pass "
+                "decoder_input_ids."
+            )
+        ids = decoder_inputs(
+            labels,
+            start=start,
+            pad=start if pad is None else pad,
+            documents=named.get("decoder_document_ids"),
+        )
+        return {**named, "decoder_input_ids": ids}, labels, weights
 
     def run(self, inputs, *, training=None, every_state=False):
         options = {"training": training, "every_state": every_state}

@@ -13,8 +13,9 @@ from zoo.layers.linear import Linear, multiply
 from zoo.layers.norms import Norm
 from zoo.tasks import examples as forms
 from zoo.tasks.task import Task
-
-IGNORED = -100  # label of a token that is not to be predicted, as HF has it
+from zoo.training.labels import IGNORED
+from zoo.training.losses import CrossEntropy
+from zoo.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -38,17 +39,6 @@ class OutputBias(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "size": self.size}
-
-
-@keras.saving.register_keras_serializable(package="zoo")
-class LabelledTokenAccuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Share of the tokens with a label whose likeliest token is that label."""
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        weight = tf.cast(tf.not_equal(y_true, IGNORED), self.dtype)
-        if sample_weight is not None:
-            weight *= tf.cast(sample_weight, self.dtype)
-        return super().update_state(y_true, y_pred, weight)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -118,12 +108,10 @@ class MaskedLM(Task):
         return self.lm_head(x)
 
     def default_loss(self):
-        return keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, ignore_class=IGNORED
-        )
+        return CrossEntropy()
 
     def default_metrics(self):
-        return [LabelledTokenAccuracy(name="accuracy")]
+        return [TokenAccuracy()]
 
     def _read(self, x, labels=None, weights=None, *, needs_labels=False):
         if not needs_labels:
@@ -178,7 +166,6 @@ class MaskedLM(Task):
                     f"sample_weight has shape {weights.shape}; expected one number "
                     f"for each of the {shape[0]} examples."
                 )
-            weights = weights[:, None]  # Keras takes them for those of tokens
         return forms.Memory(found.inputs, False, rows.astype(np.int32), weights)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):

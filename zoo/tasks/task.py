@@ -9,15 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.compile_policy import jit_compile as compile_policy
 from zoo.data import batches
 from zoo.errors import DataError, InputError
 from zoo.files import read_bytes
 from zoo.models.base import TransformerModel
 from zoo.models.encoder import BertModel
 from zoo.tasks import examples as forms
-from zoo.training.optimizers import AdamW
-from zoo.training.schedules import WarmupLinearDecay
 
 BATCH_SIZE = 32
 ANY_IDS = tf.TensorSpec([None, None], tf.int32)
@@ -58,7 +55,6 @@ class Task(TransformerModel):
         self._tokenizer = tokenizer
         self._max_length = None
         self.max_length = max_length
-        self._automatic = {}
         self._encoders = {}
 
     # --- The model --------------------------------------------------------------------
@@ -230,98 +226,6 @@ class Task(TransformerModel):
 
     # --- Training ---------------------------------------------------------------------
 
-    def default_loss(self):
-        return None
-
-    def default_metrics(self):
-        return []
-
-    def compile(
-        self,
-        optimizer=None,
-        loss=None,
-        *,
-        metrics=None,
-        learning_rate=None,
-        jit_compile="auto",
-        **kwargs,
-    ):
-        """As Keras's `compile`; what is left out is chosen.
-
-        Args:
-            optimizer: None: AdamW that, where the number of steps is known, warms up
-                over the first tenth of them and then decays linearly to zero.
-            loss: None, or the name of the task's own: that of the task, on logits.
-            metrics: None: those of the task; `[]` for none.
-            learning_rate: Peak of the chosen optimizer; None: 5e-5.
-            jit_compile: "auto" compiles with XLA where that is faster.
-            kwargs: Further arguments of `keras.Model.compile`.
-
-        Raises:
-            InputError: if both an optimizer and a learning rate are given.
-        """
-        if optimizer is not None and learning_rate is not None:
-            raise InputError(
-                f"learning_rate={learning_rate} is for the optimizer that is chosen "
-                "when none is given. Give this one its rate yourself."
-            )
-        self._automatic = {"optimizer": optimizer is None, "jit": jit_compile == "auto"}
-        if optimizer is None:
-            peak = 5e-5 if learning_rate is None else learning_rate
-            optimizer = AdamW(
-                WarmupLinearDecay(peak), weight_decay=0.01, global_clipnorm=1.0
-            )
-        default = self.default_loss()
-        # Keras's loss of that name takes probabilities, and the model gives logits.
-        if loss is None or loss == getattr(default, "name", None):
-            loss = default
-        super().compile(
-            optimizer,
-            loss=loss,
-            metrics=self.default_metrics() if metrics is None else metrics,
-            jit_compile=compile_policy(jit_compile),
-            **kwargs,
-        )
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if not config:
-            return config
-        if self._automatic["jit"]:
-            config["jit_compile"] = "auto"  # the machine that loads it may be another
-        return {
-            **config,
-            "automatic_optimizer": self._automatic["optimizer"],
-            "optimizer_built": self.optimizer.built,
-        }
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        automatic = config.pop("automatic_optimizer", False)
-        built = config.pop("optimizer_built", True)
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self._automatic["optimizer"] = automatic
-        if built:  # Keras then fills its variables
-            self.optimizer.build(self.trainable_variables)
-
-    def _schedule(self, steps, epochs, initial_epoch):
-        """Sets the chosen optimizer's schedule for a call of `fit`."""
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        before = optimizer._learning_rate
-        if not self._automatic["optimizer"] or steps is None:
-            return
-        if not isinstance(before, WarmupLinearDecay):  # the user has set another
-            return
-        total = steps * epochs
-        # Goes on where an interrupted `fit` stopped; otherwise begins anew.
-        first = max(0, int(self.optimizer.iterations) - steps * initial_epoch)
-        after = WarmupLinearDecay(
-            before.peak, warmup_steps=total // 10, total_steps=total, first_step=first
-        )
-        if after.get_config() != before.get_config():
-            optimizer.learning_rate = after
-            self.train_function = None  # it has the old schedule compiled in
-
     def fit(
         self,
         x=None,
@@ -377,10 +281,9 @@ class Task(TransformerModel):
             raise InputError(f"seed={seed!r}: expected a whole number of 64 bits.")
         if not isinstance(epochs, int) or epochs < 0:
             raise InputError(f"epochs={epochs!r}: expected a whole number from 0 on.")
-        data, steps = self._training_data(
+        data = self._training_data(
             training, batch_size, shuffle, seed, steps_per_epoch, initial_epoch
         )
-        self._schedule(steps, epochs, initial_epoch)
         if held_out is not None:
             size = validation_batch_size or batch_size
             held_out = self._data(held_out, size, validation_steps)
@@ -493,7 +396,7 @@ class Task(TransformerModel):
     # --- Batches ----------------------------------------------------------------------
 
     def _training_data(self, found, size, shuffle, seed, steps, initial_epoch):
-        """Arguments of Keras's `fit`, and steps of an epoch where they are known."""
+        """Arguments of Keras's `fit`."""
         if isinstance(found, forms.Memory) and found.textual:
             batching = self._batching(size)
             steps = steps or batching.steps(found.size)
@@ -505,17 +408,12 @@ class Task(TransformerModel):
                 shuffle=shuffle,
                 first_step=initial_epoch * steps,
             )
-            return {"x": endless, "steps_per_epoch": steps}, steps
+            return {"x": endless, "steps_per_epoch": steps}
         data = self._data(found, size, seed=seed)
         if isinstance(found, forms.Memory):
-            known = -(-found.size // (size or BATCH_SIZE))
             data["shuffle"] = shuffle
-        else:
-            known = int(data["x"].cardinality())
-        known = steps or (known if known >= 0 else None)
-        data["steps_per_epoch"] = steps
-        del data["steps"]
-        return data, known
+        data["steps_per_epoch"] = data.pop("steps") or steps
+        return data
 
     def _data(self, found, size, steps=None, seed=None):
         """Arguments of Keras's methods for one pass over examples.

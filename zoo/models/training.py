@@ -1,0 +1,413 @@
+"""How models train: what `compile` chooses, and the step that `fit` repeats."""
+
+from collections.abc import Mapping, Sized
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.compile_policy import jit_compile as compile_policy
+from zoo.errors import ConfigError, InputError
+from zoo.models.pretrained import Pretrained
+from zoo.training.accumulation import in_parts
+from zoo.training.guard import Guard
+from zoo.training.losses import CrossEntropy
+from zoo.training.optimizers import AdamW
+from zoo.training.schedules import WarmupDecay
+
+LEARNING_RATE = 5e-5
+WARMUP = 0.1  # share of the steps
+BATCH_SIZE = 32  # Keras's
+# Arguments of `compile` that Keras does not know.
+OWN = ("micro_batch_size", "nonfinite", "schedule", "layer_decay")
+
+
+class TrainableModel(Pretrained):
+    """A model with a loss, an optimizer and metrics of its own.
+
+    Subclasses say in `default_loss` and `default_metrics` what they learn by, and in
+    `prepare_labels` what their labels are; where a loss can be had without outputs (of
+    a vocabulary, say), `assess` is the place for it.
+    """
+
+    _micro_batch_size = None
+    _guard = None
+
+    # --- What is chosen ---------------------------------------------------------------
+
+    def default_loss(self):
+        """The loss that `compile` takes when none is given, or None."""
+        return None
+
+    def default_metrics(self):
+        return []
+
+    def compile(
+        self,
+        optimizer=None,
+        loss=None,
+        *,
+        metrics=None,
+        learning_rate=None,
+        schedule="linear",
+        layer_decay=None,
+        micro_batch_size=None,
+        nonfinite="stop",
+        jit_compile="auto",
+        **kwargs,
+    ):
+        """As Keras's `compile`; what is left out is chosen.
+
+        Args:
+            optimizer: None: AdamW that, where the number of steps is known, warms up
+                over the first tenth of them and then decays to zero.
+            loss: None, or the name of the model's own: that of the model, on logits.
+            metrics: None: those of the model; `[]` for none.
+            learning_rate: Peak of the chosen optimizer; None: 5e-5.
+            schedule: Its way down: "linear", "cosine", "inverse_sqrt" or "constant".
+            layer_decay: Factor below 1 by which the chosen optimizer's learning rate
+                falls from each block to the one below; None: all learn alike.
+            micro_batch_size: Rows that are in memory at once; the gradient is that of
+                the whole batch. None: all.
+            nonfinite: What happens when NaN or infinity turns up in the loss or in a
+                gradient; the weights never see it. "stop": an error that names the step
+                and the tensors. "skip": a warning that does, and the next batch.
+            jit_compile: "auto" compiles with XLA where that is faster.
+            kwargs: Further arguments of `keras.Model.compile`.
+
+        Raises:
+            InputError: if both an optimizer and what is for the chosen one are given,
+                or an optimizer that accumulates gradients by itself.
+        """
+        if optimizer is not None:
+            self._refuse_options(learning_rate=learning_rate, layer_decay=layer_decay)
+            optimizer = keras.optimizers.get(optimizer)
+            if getattr(optimizer, "gradient_accumulation_steps", None):
+                raise InputError(
+                    "gradient_accumulation_steps="
+                    f"{optimizer.gradient_accumulation_steps}: Keras's accumulation "
+                    "leaves out the last batches of `fit` where they do not make up a "
+                    "whole. Leave it out, let the dataset yield the whole batch, and "
+                    "pass micro_batch_size=... to compile."
+                )
+        if micro_batch_size is not None and not (
+            isinstance(micro_batch_size, int) and micro_batch_size > 0
+        ):
+            raise InputError(
+                f"micro_batch_size={micro_batch_size!r}: expected a number of rows."
+            )
+        self._automatic = {"optimizer": optimizer is None, "jit": jit_compile == "auto"}
+        self._micro_batch_size = micro_batch_size
+        self._guard = Guard(nonfinite)
+        self._own_arguments = {
+            "micro_batch_size": micro_batch_size,
+            "nonfinite": nonfinite,
+        }
+        if optimizer is None:
+            peak = LEARNING_RATE if learning_rate is None else learning_rate
+            optimizer = AdamW(
+                WarmupDecay(peak, schedule),
+                rates=() if layer_decay is None else self.layer_rates(layer_decay),
+                weight_decay=0.01,
+                global_clipnorm=1.0,
+            )
+        default = self.default_loss()
+        # Keras's loss of that name takes probabilities, and the model gives logits.
+        if loss is None or loss == getattr(default, "name", None):
+            loss = default
+        super().compile(
+            optimizer,
+            loss=loss,
+            metrics=self.default_metrics() if metrics is None else metrics,
+            jit_compile=compile_policy(jit_compile),
+            **kwargs,
+        )
+
+    @staticmethod
+    def _refuse_options(**options):
+        for name, value in options.items():
+            if value is not None:
+                raise InputError(
+                    f"{name}={value} is for the optimizer that is chosen when none is "
+                    "given. Give this one its rate yourself."
+                )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if not config:
+            return config
+        if self._automatic["jit"]:
+            config["jit_compile"] = "auto"  # the machine that loads it may be another
+        return {
+            **config,
+            **self._own_arguments,
+            "automatic_optimizer": self._automatic["optimizer"],
+            "optimizer_built": self.optimizer.built,
+        }
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        automatic = config.pop("automatic_optimizer", False)
+        built = config.pop("optimizer_built", True)
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._automatic["optimizer"] = automatic
+        if built:  # Keras then fills its variables
+            self.optimizer.build(self.trainable_variables)
+
+    def layer_rates(self, decay):
+        """Rates for an optimizer: 1 for what is above the blocks, `decay` less below.
+
+        The topmost block of each stack has `decay`, the one below `decay ** 2`, and so
+        on; embeddings have the smallest (Howard and Ruder 2018, arXiv:1801.06146).
+
+        Args:
+            decay: Above 0, at most 1.
+
+        Returns:
+            Pairs of a pattern of `keras.Variable.path` and a factor.
+        """
+        if not 0 < decay <= 1:
+            raise ConfigError(f"layer_decay={decay!r}: expected a factor in (0, 1].")
+        rates, deepest = [], 0
+        for stack in self._stacks():
+            count = len(stack.blocks)
+            deepest = max(deepest, count)
+            rates += [
+                (f"*/{stack.name}/blocks_{i}/*", decay ** (count - i))
+                for i in range(count)
+            ]
+            rates.append((f"*/{stack.name}/relative_bias_*", decay**count))
+        return [*rates, ("*/embeddings/*", decay ** (deepest + 1))]
+
+    def _stacks(self):
+        from zoo.layers.stack import Stack
+
+        return [x for x in self._flatten_layers() if isinstance(x, Stack)]
+
+    # --- Which batch is what ----------------------------------------------------------
+
+    def read_batch(self, data):
+        """Inputs, labels and weights of what a dataset yields.
+
+        Args:
+            data: `(inputs, labels)`, `(inputs, labels, sample_weight)`, or inputs with
+                "labels" among them.
+        """
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(inputs, Mapping) and "labels" in inputs:
+            inputs = dict(inputs)
+            among = inputs.pop("labels")
+            if labels is not None:
+                raise InputError(
+                    "labels were given twice: among the inputs and as y. Leave one."
+                )
+            labels = among
+        inputs, labels, weights = self.prepare_labels(inputs, labels, weights)
+        return inputs, labels, weights
+
+    def prepare_labels(self, inputs, labels, weights):
+        """Inputs, labels and weights as the loss takes them; labels may be missing."""
+        return inputs, labels, weights
+
+    # --- The step ---------------------------------------------------------------------
+
+    def assess(self, inputs, labels, weights, training):
+        """The loss of a batch or a part of one, a scalar; metrics are updated.
+
+        A loss that is made from hidden states, without ever holding the logits, goes
+        here: nothing else of a step looks at outputs.
+        """
+        outputs = self(inputs, training=training)
+        loss = self._compute_loss(inputs, labels, outputs, weights, training)
+        self.compute_metrics(inputs, labels, outputs, weights)
+        return loss
+
+    def train_step(self, data):
+        inputs, labels, weights = self.read_batch(data)
+        variables = self.trainable_variables
+        self._check_variables(variables)
+        if not self.optimizer.built:
+            self.optimizer.build(variables)
+        count = self._count(inputs, labels)
+        loss, gradients = self._gradients(inputs, labels, weights, variables, count)
+        found = [
+            (gradient, variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None
+        ]
+        names = {id(weight): path for path, weight in self.weights_by_path().items()}
+        self._guard.prepare([names.get(id(v), v.path) for _, v in found])
+        done = self._guard.apply(
+            lambda: self.optimizer.apply(gradients, variables),
+            loss,
+            self.optimizer.learning_rate,
+            [gradient for gradient, _ in found],
+        )
+        self._track(tf.where(done, loss, 0.0), tf.where(done, count, 0.0))
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        inputs, labels, weights = self.read_batch(data)
+        loss = self.assess(inputs, labels, weights, False)
+        self._track(loss, self._count(inputs, labels))
+        return self.get_metrics_result()
+
+    def predict_step(self, data):
+        inputs, _, _ = self.read_batch(data)
+        return self(inputs, training=False)
+
+    def _track(self, loss, count):
+        self._loss_tracker.update_state(loss, sample_weight=count)
+
+    def _count(self, inputs, labels):
+        """What the loss is the mean of: labels that count, or rows; float32."""
+        if isinstance(self.loss, CrossEntropy) and labels is not None:
+            return self.loss.count(labels)
+        return tf.cast(tf.shape(tf.nest.flatten(inputs)[0])[0], tf.float32)
+
+    def _gradients(self, inputs, labels, weights, variables, count):
+        """The loss and its gradients, of the batch at once or in parts."""
+        connected = [True] * len(variables)
+
+        def compute(part):
+            inputs, labels, weights = part
+            share = tf.constant(1.0)
+            with tf.GradientTape() as tape:
+                loss = self.assess(inputs, labels, weights, True)
+                if self._micro_batch_size is not None:
+                    share = self._count(inputs, labels) / tf.maximum(count, 1.0)
+                    loss = tf.cast(loss, tf.float32) * share
+                scaled = self.optimizer.scale_loss(loss)
+            found = tape.gradient(scaled, [v.value for v in variables])
+            return loss, found
+
+        batch = inputs, labels, weights
+        if self._micro_batch_size is None:
+            return compute(batch)
+
+        def compute_part(part):
+            loss, found = compute(
+                tf.nest.pack_sequence_as(batch, _with_none(batch, part))
+            )
+            connected[:] = [gradient is not None for gradient in found]
+            return [
+                loss,
+                *(
+                    tf.zeros_like(variable) if g is None else tf.convert_to_tensor(g)
+                    for g, variable in zip(found, variables, strict=True)
+                ),
+            ]
+
+        zeros = [tf.constant(0.0), *(tf.zeros_like(v.value) for v in variables)]
+        present = [x for x in tf.nest.flatten(batch) if x is not None]
+        loss, *gradients = in_parts(
+            compute_part, present, self._micro_batch_size, zeros
+        )
+        return loss, [
+            g if c else None for g, c in zip(gradients, connected, strict=True)
+        ]
+
+    def _check_variables(self, variables):
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if not optimizer.built:
+            return
+        known = {id(v) for v in optimizer._trainable_variables}
+        if known != {id(v) for v in variables}:
+            raise InputError(
+                "what is to be trained has changed since the optimizer began. Call "
+                "compile again."
+            )
+
+    def make_train_function(self, force=False):
+        """Keras's, and behind each call the look at what the guard found."""
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force)
+        run, guard = self.train_function, self._guard
+
+        def function(iterator):
+            logs = run(iterator)
+            guard.check()
+            return logs
+
+        self.train_function = function
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        if data_batch is not None:  # labels may be among the inputs
+            data_batch = self.read_batch(data_batch)
+        super()._symbolic_build(iterator, data_batch)
+
+    # --- fit --------------------------------------------------------------------------
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+        """As Keras's `fit`; without `compile`, what that chooses.
+
+        Raises:
+            InputError: if this model has no loss.
+            TrainingError: if NaN or infinity turns up; see `compile`.
+        """
+        if not self.compiled:
+            self.compile()
+        if self.loss is None and not self.losses:
+            raise InputError(
+                f"{type(self).__name__} has no loss of its own. Pass one to compile, "
+                "or take a model or a task that has one."
+            )
+        if isinstance(x, tf.data.Dataset):
+            kwargs["shuffle"] = False  # as it comes; Keras would warn
+        steps = _steps(x, batch_size, kwargs)
+        self._schedule(steps, epochs, kwargs.get("initial_epoch", 0))
+        return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As Keras's `evaluate`; without `compile`, with what that chooses."""
+        if not self.compiled:
+            self.compile()
+        return super().evaluate(*args, **kwargs)
+
+    def _schedule(self, steps, epochs, initial_epoch):
+        """Sets the chosen optimizer's schedule for a call of `fit`."""
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        before = optimizer._learning_rate
+        if not self._automatic["optimizer"] or steps is None:
+            return
+        if not isinstance(before, WarmupDecay):  # the user has set another
+            return
+        total = steps * epochs
+        # Goes on where an interrupted `fit` stopped; otherwise begins anew.
+        first = max(0, int(self.optimizer.iterations) - steps * initial_epoch)
+        after = WarmupDecay(
+            before.peak,
+            before.decay,
+            warmup_steps=int(total * WARMUP),
+            total_steps=total,
+            first_step=first,
+        )
+        if after.get_config() != before.get_config():
+            optimizer.learning_rate = after
+            self.train_function = None  # it has the old schedule compiled in
+
+
+def _with_none(batch, present):
+    """The flat batch, with None where it had None."""
+    values = iter(present)
+    return [None if x is None else next(values) for x in tf.nest.flatten(batch)]
+
+
+def _steps(x, batch_size, options):
+    """Steps of an epoch of Keras's `fit`, or None where that cannot be known."""
+    if (steps := options.get("steps_per_epoch")) is not None:
+        return steps
+    if isinstance(x, tf.data.Dataset):
+        count = int(x.cardinality())
+        return count if count >= 0 else None
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches
+    flat = tf.nest.flatten(x)
+    if not flat or not isinstance(flat[0], np.ndarray | tf.Tensor | Sized):
+        return None
+    rows = len(flat[0])
+    held_out = options.get("validation_split") or 0.0
+    if held_out and options.get("validation_data") is None:
+        rows = int(rows * (1 - held_out))
+    return -(-rows // (batch_size or BATCH_SIZE))

@@ -1,0 +1,49 @@
+"""Metrics of token predictions; label -100 does not count."""
+
+import keras
+import tensorflow as tf
+
+from zoo.training.labels import counted
+from zoo.training.losses import like, token_losses
+
+
+class _TokenMean(keras.metrics.Mean):
+    """Mean over all labels that count, of what `values` gives for each."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        labels = tf.convert_to_tensor(y_true)
+        if not labels.dtype.is_integer:
+            labels = tf.cast(labels, tf.int32)
+        weights = tf.cast(counted(labels), tf.float32)
+        if sample_weight is not None:
+            weights *= like(sample_weight, weights)
+        return super().update_state(self.values(labels, y_pred), weights)
+
+    def values(self, labels, logits):
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Perplexity(_TokenMean):
+    """`exp` of the mean `-log p(label)` of labels `[B, T]`, logits `[B, T, V]`."""
+
+    def __init__(self, name="perplexity", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def values(self, labels, logits):
+        return token_losses(labels, logits)
+
+    def result(self):
+        return tf.exp(super().result())
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class TokenAccuracy(_TokenMean):
+    """Share of the tokens with a label whose likeliest token is that label."""
+
+    def __init__(self, name="accuracy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def values(self, labels, logits):
+        likeliest = tf.argmax(logits, -1, output_type=tf.int32)
+        return tf.cast(tf.equal(likeliest, tf.cast(labels, tf.int32)), tf.float32)
