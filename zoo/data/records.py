@@ -74,7 +74,7 @@ class Records:
             columns = (columns,)
         self.files = find_files(paths)
         self.columns = None if columns is None else tuple(columns)
-        self.shard = _checked_shard(shard)
+        self.shard = checked_shard(shard)
         self.on_malformed = on_malformed
         self.malformed: list[Malformed] = []
         self.malformed_count = 0
@@ -270,7 +270,12 @@ def _as_bytes(text):
     return text.encode("utf-8", "surrogatepass")  # the tokenizer repairs half a pair
 
 
-def _checked_shard(shard):
+def checked_shard(shard):
+    """`(index, count)` of a worker, as int.
+
+    Raises:
+        InputError: if it is not of this form.
+    """
     try:
         index, count = (int(number) for number in shard)
     except (TypeError, ValueError):
