@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import zoo
 from tests.generation.talking import CHATML, END, talking
 from zoo import cli
+from zoo.cli import writing
 from zoo.errors import InputError
 from zoo.models import GPTModel
 
@@ -65,7 +66,7 @@ def test_help_comes_at_once_and_without_tensorflow():
 import sys, time
 from typer.testing import CliRunner
 from zoo.cli import app
-for verb in ([], ["generate"], ["chat"]):
+for verb in ([], ["generate"], ["chat"], ["data", "clean"], ["tokenizer", "train"]):
     assert CliRunner().invoke(app, [*verb, "--help"]).exit_code == 0
 heavy = {"tensorflow", "keras", "numpy", "jinja2"} & set(sys.modules)
 print(sorted(heavy), time.process_time())
@@ -202,7 +203,7 @@ class Parrot:
 
 
 def talk(model):
-    return cli.Talk(model, {}, Console(stderr=True))
+    return writing.Talk(model, {}, Console(stderr=True))
 
 
 def interrupt():
@@ -249,7 +250,7 @@ def test_the_status_says_that_something_is_compiled():
 
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True)
-    found = cli._watched(pieces(), console)
+    found = writing._watched(pieces(), console)
     assert next(found) == "0" and taken == [0]  # nothing was compiled before it
     assert "".join(found) == "12" and "Compiling" not in shown.getvalue()
     logger.info("nobody listens any more")
@@ -259,7 +260,7 @@ def test_the_status_says_that_something_is_compiled():
         yield from pieces()
 
     del taken[:]
-    found = cli._watched(compiled(), console)
+    found = writing._watched(compiled(), console)
     assert next(found) == "0" and taken == [0, 1]
     assert "Compiling for this length (first time only)" in shown.getvalue()
     assert "".join(found) == "12"
@@ -272,7 +273,7 @@ def test_what_a_model_writes_cannot_move_the_cursor(monkeypatch):
 
     out = Terminal()
     monkeypatch.setattr(sys, "stdout", out)
-    cli._write("a\x1b[2Jb\t\n👩‍👧\x9b")
+    writing._write("a\x1b[2Jb\t\n👩‍👧\x9b")
     assert out.getvalue() == "a\ufffd[2Jb\t\n👩‍👧\ufffd"
 
 
@@ -281,7 +282,7 @@ def test_ctrl_c_on_a_terminal_stops_the_answer_and_ctrl_d_leaves():
 import fcntl, termios, time
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C goes to whom the terminal belongs
 from rich.console import Console
-from zoo.cli import Talk
+from zoo.cli.writing import Talk
 class Slow:
     def chat(self, messages, **options):
         for i in range(1000):

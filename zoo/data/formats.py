@@ -126,6 +126,11 @@ class RecordFile:
         with _readable(self.path), open(self.path, "rb") as file:
             yield file
 
+    @property
+    def lines_alone(self):
+        """Whether each record is one line of plain text."""
+        return isinstance(self, TextFile) and self.unit == "line"
+
     def stamp(self):
         """What changes when the file does."""
         with _readable(self.path):

@@ -91,10 +91,15 @@ class Records:
         self._places = None
 
     def __iter__(self):
+        for _, row in self.with_files():
+            yield row
+
+    def with_files(self):
+        """Iterates as ever, over `(RecordFile, row)`."""
         index, count = self.shard
-        for number, (_, found) in enumerate(self._scan()):
+        for number, (file, found) in enumerate(self._scan()):
             if number % count == index:
-                yield found.row
+                yield self._sources[file], found.row
 
     @property  # and not `__len__`, which `list(records)` would call
     def size(self):

@@ -75,6 +75,24 @@ class Tokenizer(tf.Module):
         """The tokenizer of `get_files`."""
         return cls(files)
 
+    @classmethod
+    def train(cls, texts, *, kind, vocab_size, **options):
+        """A tokenizer whose vocabulary is learnt from texts.
+
+        Args:
+            texts: Iterable of str.
+            kind: "wordpiece" (as BERT's), "bpe" (of bytes, as GPT-2's) or "unigram" (as
+                T5's).
+            vocab_size: Ids, special tokens included, at most.
+            options: Of `training.train_files`.
+
+        Raises:
+            TokenizerError: if the texts or options do not give such a vocabulary.
+        """
+        from zoo.tokenizers.training import train_files  # for few, and not small
+
+        return cls(train_files(texts, kind=kind, vocab_size=vocab_size, **options))
+
     def get_files(self):
         """The files it was read from: name -> bytes, unchanged."""
         return dict(self._files.value)

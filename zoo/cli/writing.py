@@ -1,8 +1,4 @@
-"""The `zoo` command: generate and chat from a terminal.
-
-TensorFlow is imported when a model is loaded and not before, so that help is at hand at
-once.
-"""
+"""Generate and chat from a terminal."""
 
 import contextlib
 import itertools
@@ -17,10 +13,9 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli.terminal import complain, given, new_console, showing_errors
 from zoo.errors import InputError, ZooError
 
-WRONG = 2  # exit code of what zoo refuses
-INTERRUPTED = 128 + signal.SIGINT
 # An answer of chat is not to end in the middle of a sentence.
 LONGEST_ANSWER = 512
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and new line
@@ -34,41 +29,6 @@ HELP = """\
 
 Ctrl-C stops an answer. A message that begins with / needs a space before it.
 """
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Transformer models for Keras 3: checkpoints in, answers out.",
-)
-
-
-def main():
-    """What the `zoo` command runs."""
-    app(prog_name="zoo")
-
-
-def _say_version(wanted):
-    if wanted:
-        import zoo
-
-        typer.echo(f"zoo {zoo.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_say_version, is_eager=True, help="Show the version."
-        ),
-    ] = False,
-):
-    """Transformer models for Keras 3: checkpoints in, answers out."""
-
 
 # -- Options that several verbs have. Their names are those of GenerationConfig.
 
@@ -118,7 +78,6 @@ Stop = Annotated[
 ]
 
 
-@app.command(no_args_is_help=True)
 def generate(
     model: Model,
     prompt: Annotated[
@@ -169,7 +128,7 @@ def generate(
     revision: Revision = None,
 ):
     """Continue PROMPT, or answer it (T5), and print what was written."""
-    options = _given(
+    options = given(
         max_new_tokens=max_new_tokens,
         min_new_tokens=min_new_tokens,
         do_sample=do_sample or None,
@@ -185,14 +144,14 @@ def generate(
         stop_strings=stop,
         seed=seed,
     )
-    with _errors_in_one_line():
+    with showing_errors():
         single = (num_beams or 1) == 1 and (num_return_sequences or 1) == 1
         if stream and (as_json or not single):
             other = "--json" if as_json else "several beams or sequences"
             raise InputError(f"--stream and {other} contradict each other.")
         if prompt == "-":
             prompt = sys.stdin.read().removesuffix("\n")
-        console = _console()
+        console = new_console()
         writer = _load(model, dtype=dtype, revision=revision, console=console)
         if as_json:
             found = _waited(
@@ -219,7 +178,6 @@ def generate(
                 _write(f"{text}\n")
 
 
-@app.command(no_args_is_help=True)
 def chat(
     model: Model,
     *,
@@ -248,7 +206,7 @@ def chat(
     revision: Revision = None,
 ):
     """Talk with MODEL. Ctrl-C stops an answer, Ctrl-D leaves, /help says the rest."""
-    options = _given(
+    options = given(
         max_new_tokens=max_new_tokens,
         do_sample=do_sample or None,
         temperature=temperature,
@@ -260,13 +218,13 @@ def chat(
         stop_strings=stop,
         seed=seed,
     )
-    with _errors_in_one_line():
+    with showing_errors():
         if chat_template is not None and chat_template.startswith("@"):
             from zoo.files import read_bytes
 
             source = read_bytes(chat_template[1:], limit=1 << 20, error=InputError)
             chat_template = source.decode("utf-8", "replace")
-        console = _console()
+        console = new_console()
         talker = _load(
             model, dtype=dtype, revision=revision, console=console, chats=True
         )
@@ -346,7 +304,7 @@ class Talk:
                     if interrupt.asked:
                         break
         except ZooError as error:
-            _complain(error)
+            complain(error)
         except KeyboardInterrupt:  # the second one, when the first took too long
             pass
         else:
@@ -514,28 +472,6 @@ def _without_notes():
         os.close(nowhere)
 
 
-@contextlib.contextmanager
-def _errors_in_one_line():
-    """Ends the program with a line that says why, and not with a traceback."""
-    try:
-        yield
-    except ZooError as error:
-        _complain(error)
-        raise typer.Exit(WRONG) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _complain(error):
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-
-
-def _console():
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
 def _write(text):
     """Shows a model's words; on a terminal, they cannot move its cursor."""
     if sys.stdout.isatty():
@@ -551,8 +487,3 @@ def _message(role, content):
 def _repaired(text):
     """A typed text; bytes that are not UTF-8 become U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _given(**options):
-    """The options that have a value."""
-    return {name: value for name, value in options.items() if value not in (None, [])}
