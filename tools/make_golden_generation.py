@@ -58,7 +58,7 @@ CONTRASTIVE = [
         "top_k": 5,
         "min_new_tokens": 4,
         "no_repeat_ngram_size": 2,
-        "bad_words_ids": [[20], [9, 30]],
+        "bad_words_ids": [[20], [11, 30]],
     },
 ]
 

@@ -97,6 +97,30 @@ def test_a_cache_can_go_on_with_other_rows():
     np.testing.assert_allclose(found, tf.gather(expected, [2, 2, 0]), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "jit"), [("learned", False), ("some windows", True), ("t5", False)]
+)
+def test_alternatives_are_read_as_if_each_were_alone(name, jit):
+    """More of them than a window has keys, twice, and each row keeps another one."""
+    model, _, prompt, ids = CASES[name](name)
+    some, choice = tf.constant(ids[:, -5:]), tf.constant([4, 0, 2])
+
+    @tf.function(jit_compile=jit)
+    def both(prompt):
+        _, cache = model.prefill(prompt, length=PROMPT + MORE + 4, slack=4)
+        found, expected = [], []
+        for _ in range(2):
+            states, after = model.advance_states(some, cache, alternatives=True)
+            found.append(states)
+            each = cache.of_rows(tf.repeat(tf.range(3), 5))
+            states, _ = model.advance_states(tf.reshape(some, [15, 1]), each)
+            expected.append(tf.reshape(states, [3, 5, -1]))
+            cache = after.with_choice(choice, 5)
+        return tf.stack(found), tf.stack(expected)
+
+    np.testing.assert_allclose(*both(prompt), atol=1e-5)
+
+
 def _ids(count):
     return np.random.default_rng(0).integers(0, 50, (3, count)).astype(np.int32)
 

@@ -95,6 +95,7 @@ class BeamSearch:
     """
 
     slack = 0
+    needs_states = False
 
     def __init__(self, config, *, vocab_size):
         if config.stop_strings:

@@ -269,11 +269,13 @@ class GenerationConfig:
             ("do_sample", self.do_sample, False),
         )
         if self.penalty_alpha:
-            for name, value, needed in several:
+            sequences = ("num_return_sequences", self.num_return_sequences, 1)
+            for name, value, needed in (*several, sequences):
                 if value != needed:
                     raise ConfigError(
                         f"penalty_alpha={self.penalty_alpha!r} asks for contrastive "
-                        f"search, {name}={value} for another strategy. Leave one out."
+                        "search, which finds one sequence without draws or beams, but "
+                        f"{name}={value}. Leave one out."
                     )
             if self.top_k == 0:
                 raise ConfigError(

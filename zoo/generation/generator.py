@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ from zoo.errors import ConfigError, InputError
 from zoo.generation.assisted import Assisted
 from zoo.generation.beams import BeamSearch, DiverseBeamSearch
 from zoo.generation.config import DEFAULTS
+from zoo.generation.contrastive import ContrastiveSearch
 from zoo.generation.loop import Choice, Loop, Request
 from zoo.generation.prompts import room, stacked
 from zoo.generation.results import Sequence, continuations, finish_reason
@@ -26,6 +28,7 @@ NUMBERS = {
     "presence_penalty": tf.float32,
     "frequency_penalty": tf.float32,
     **dict.fromkeys(("length_penalty", "diversity_penalty"), tf.float32),
+    "penalty_alpha": tf.float32,
     **dict.fromkeys(("min_new_tokens", "min_length"), tf.int32),
     **dict.fromkeys(("max_new_tokens", "max_length"), tf.int32),
 }
@@ -34,12 +37,13 @@ OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
 # New tokens are given room by multiples of this.
 STEP = 32
 
-STRATEGIES = {
+STRATEGIES: dict[str, Any] = {
     "greedy": Choice,
     "sample": Choice,
     "beam": BeamSearch,
     "beam_sample": BeamSearch,
     "diverse_beam": DiverseBeamSearch,
+    "contrastive": ContrastiveSearch,
     "assisted": Assisted,
 }
 
@@ -173,8 +177,10 @@ class Generator:
             fill=config.pad_token_id or 0,
             exact=self.model.prompt_name != "input_ids",
         )
+        # The last token needs a position only where its state is looked at.
+        last = STRATEGIES[config.strategy].needs_states
         limits = [
-            min(config.new_tokens(len(row)), self.model.room_after(len(row)))
+            min(config.new_tokens(len(row)), self.model.room_after(len(row)) - last)
             for row in prompts
         ]
         inputs[self.model.prompt_name] = tokens

@@ -2,7 +2,8 @@
 
 A model is known by its protocol alone: `prefill(inputs, length=..., slack=...)` gives
 logits `[B, V]` and a cache, `advance(ids [B, T], cache)` logits `[B, T, V]` and a
-cache.
+cache. For strategies that look at hidden states, `prefill_states` and `advance_states`
+give these, `[B, T, D]`, and `logits` makes logits of them.
 """
 
 from typing import Any, NamedTuple
@@ -73,8 +74,9 @@ class Loop:
 
     def begin(self, request):
         """Reads the prompts and writes the first token: a Carry."""
-        slack = self.strategy.slack
-        logits, cache = self.model.prefill(
+        slack, needs_states = self.strategy.slack, self.strategy.needs_states
+        read = self.model.prefill_states if needs_states else self.model.prefill
+        found, cache = read(
             {**request.inputs, "padding": request.padding},
             length=self.length + slack,
             slack=slack,
@@ -83,7 +85,10 @@ class Loop:
         room = [[0, 0], [0, self.length - start]]
         valid = tf.range(start)[None] >= request.padding[:, None]
         tokens, mask = tf.pad(request.tokens, room), tf.pad(valid, room)
-        return self.strategy.begin(request, logits, cache, tokens, mask)
+        if not needs_states:
+            return self.strategy.begin(request, found, cache, tokens, mask)
+        logits = self.model.logits(found[:, -1])
+        return self.strategy.begin(request, logits, cache, tokens, mask, found)
 
     def go(self, request, carry, limit):
         """Writes until all have ended, or `limit` tokens are written."""
@@ -106,6 +111,7 @@ class Choice:
     """
 
     slack = 0
+    needs_states = False  # whether it looks at the hidden states of what is written
 
     def __init__(self, config, *, vocab_size):
         self.config = config
@@ -120,13 +126,17 @@ class Choice:
             rows = repeated_rows(tf.shape(tokens)[0], self.copies)
             logits, tokens, mask = (tf.gather(x, rows) for x in (logits, tokens, mask))
             cache = cache.of_rows(rows)
+        carry = self._carry(request, cache, tokens, mask)
+        return self._write(request, logits, carry)
+
+    def _carry(self, request, cache, tokens, mask):
+        """The Carry before the first token."""
         ended = tf.repeat(request.limits, self.copies) < 1
         logprobs = ()
         if self.config.output_logprobs:
             room = tf.shape(tokens)[1] - tf.shape(request.tokens)[1]
             logprobs = tf.zeros([tf.shape(tokens)[0], room])
-        carry = Carry(tokens, mask, tf.constant(0), ended, cache, logprobs)
-        return self._write(request, logits, carry)
+        return Carry(tokens, mask, tf.constant(0), ended, cache, logprobs)
 
     def step(self, model, request, carry):
         last = last_tokens(carry, start_of(request))
@@ -153,10 +163,13 @@ class Choice:
         return tf.ragged.boolean_mask(carry.tokens[:, start:], carry.mask[:, start:])
 
     def _write(self, request, logits, carry):
-        start = start_of(request)
-        state = State(carry.tokens, carry.mask, start, carry.step)
+        state = State(carry.tokens, carry.mask, start_of(request), carry.step)
         logits, chosen = self._chosen(request, logits, state)
-        written = ~carry.ended
+        return self._append(request, carry, logits, chosen)
+
+    def _append(self, request, carry, logits, chosen):
+        """The carry with a chosen token in each row that goes on, int32 `[R]`."""
+        start, written = start_of(request), ~carry.ended
         chosen = tf.where(written, chosen, self.config.pad_token_id or 0)
         column = tf.range(tf.shape(carry.tokens)[1])[None] == start + carry.step
         tokens = tf.where(column, chosen[:, None], carry.tokens)
@@ -178,16 +191,19 @@ class Choice:
 
     def _chosen(self, request, logits, state):
         """The processed logits `[R, V]`, and the token that each row takes, `[R]`."""
-        steps = processors.of(
-            self.config, vocab_size=self.vocab_size, values=request.values
-        )
-        logits = processors.apply(steps, tf.cast(logits, tf.float32), state)
+        logits = self._processed(request, logits, state)
         if not self.config.do_sample:
             return logits, tf.argmax(logits, -1, output_type=tf.int32)
         seed, rows = streams(request.seed, tf.shape(logits)[0], self.copies)
         return logits, processors.sampling.draw(
             logits, seed, step=state.step, rows=rows
         )
+
+    def _processed(self, request, logits, state):
+        steps = processors.of(
+            self.config, vocab_size=self.vocab_size, values=request.values
+        )
+        return processors.apply(steps, tf.cast(logits, tf.float32), state)
 
 
 def start_of(request):

@@ -116,7 +116,8 @@ class Server:
             tokens = tf.fill([tf.shape(lengths)[0], 1], first)
             inputs["decoder_input_ids"] = tokens
             lengths = tf.ones_like(lengths)
-        limits = tf.minimum(self._limits(lengths), self.model.room_after(lengths))
+        places = self.model.room_after(lengths) - int(self.strategy.needs_states)
+        limits = tf.minimum(self._limits(lengths), places)
         return Request(inputs, tokens, padding, limits, seed, {}), prompts
 
     def _checked(self, rows):

@@ -36,6 +36,24 @@ class Cache(NamedTuple):
         """The same as if the tokens from `place` on had never been written."""
         return self._replace(place=place)
 
+    def with_choice(self, choice, count):
+        """The same as if only one of several alternatives had been read.
+
+        Args:
+            choice: Which one of them, int32 `[B]`, 0 to `count` - 1.
+            count: How many alternatives the last pass read.
+        """
+        place = self.place - count
+
+        def kept(x):
+            size = size_of(x)
+            chosen = (place + choice) % size  # a window's places go round
+            chosen = tf.gather(x, chosen[:, None], axis=2, batch_dims=1)
+            return write_slice(x, chosen, place % size)
+
+        layers = tf.nest.map_structure(kept, self.layers)
+        return self._replace(layers=layers, place=place + 1)
+
     def of_rows(self, rows):
         """The cache of other rows, int32 `[B']`."""
 

@@ -23,6 +23,8 @@ class Order(NamedTuple):
         query_positions, key_positions: Their positions, int32 `[B or 1, T or S]`.
         mask: `[B, S]`, non-zero at valid keys, or None.
         documents: Which packed document each token is of, int32 `[B, T]`, or None.
+        visible: Keys that a query may see where order and window let it, bool
+            `[T, S]`; None: all.
     """
 
     queries: tf.Tensor
@@ -31,6 +33,7 @@ class Order(NamedTuple):
     key_positions: tf.Tensor
     mask: tf.Tensor | None
     documents: tf.Tensor | None = None
+    visible: tf.Tensor | None = None
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -201,13 +204,15 @@ class Stack(keras.layers.Layer):
         )
         return self._run_cached(x, position_ids, cache, memories)
 
-    def advance(self, x, position_ids, cache):
+    def advance(self, x, position_ids, cache, *, alternatives=False):
         """A pass over the next tokens.
 
         Args:
             x: `[B, T, D]`, T known when traced.
-            position_ids: int32 `[B, T]`.
+            position_ids: int32 `[B, T]`, or `[B, 1]` of alternatives.
             cache: What the pass before returned.
+            alternatives: Whether the tokens are T alternatives for the next place, none
+                of which sees another. `Cache.with_choice` keeps one of them.
 
         Returns:
             `[B, T, D]`, and the Cache for the pass after.
@@ -220,16 +225,24 @@ class Stack(keras.layers.Layer):
             )
             for layer in range(self.depth)
         ]
-        return self._run_cached(x, position_ids, cache, memories)
+        return self._run_cached(x, position_ids, cache, memories, alternatives)
 
-    def _run_cached(self, x, position_ids, cache, memories):
+    def _run_cached(self, x, position_ids, cache, memories, alternatives=False):
         count = size_of(x, 1)
-        queries = cache.place + tf.range(count)
+        written = cache.place + tf.range(count)
 
         def bias(window, table):
             keys = next(m for m in memories if m.window == window).key_index(count)
             mask = keys[None] >= cache.padding[:, None]
-            order = Order(queries, keys, queries[None], keys[None], mask)
+            queries, visible = written, None
+            if alternatives:  # they are written one behind another
+                visible = keys < cache.place
+                visible = visible[None] | (keys[None] == written[:, None])
+                queries = tf.fill([count], cache.place)
+                keys = tf.minimum(keys, cache.place)
+            order = Order(
+                queries, keys, queries[None], keys[None], mask, visible=visible
+            )
             made = self._bias(order, window, table)
             # After the first pass there is no padding among the queries.
             return made._replace(seen=None) if cache.layers else made
@@ -289,6 +302,8 @@ class Stack(keras.layers.Layer):
         """AttentionBias of the layers with this window and this relative bias."""
         queries, keys = order.queries, order.keys
         pattern = visible_keys(queries, keys, causal=self.causal, window=window)
+        if order.visible is not None:
+            pattern &= order.visible
         documents = order.documents
         if documents is not None:
             documents = documents, documents
