@@ -7,17 +7,24 @@ from zoo.checkpoints.mapping import (
     SAME,
     TRANSPOSED,
     Padded,
+    Part,
     Plan,
     Repeated,
     Row,
     Stacked,
     Transform,
     WeightTable,
+    parts_of,
     plan,
     tensors_to_write,
 )
-from zoo.checkpoints.reader import Checkpoint
-from zoo.checkpoints.writer import WEIGHT_FILES, LazyTensor, write_checkpoint
+from zoo.checkpoints.reader import Checkpoint, TensorFile
+from zoo.checkpoints.writer import (
+    WEIGHT_FILES,
+    LazyTensor,
+    write_checkpoint,
+    write_tensors,
+)
 
 __all__ = [
     "JOINED",
@@ -30,15 +37,19 @@ __all__ = [
     "Layout",
     "LazyTensor",
     "Padded",
+    "Part",
     "Plan",
     "Repeated",
     "Reversed",
     "Row",
     "Stacked",
+    "TensorFile",
     "TensorInfo",
     "Transform",
     "WeightTable",
+    "parts_of",
     "plan",
     "tensors_to_write",
     "write_checkpoint",
+    "write_tensors",
 ]

@@ -396,6 +396,55 @@ def tensors_to_write(table, weights, *, heads=(), config=None, prefix=True):
     return tensors
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of a weight that are a tensor of their own in checkpoints.
+
+    Attributes:
+        weight: Path of the weight.
+        tensor: Name of the tensor.
+        rows: First row, and the one after the last.
+        transposed: Whether the tensor is stored the other way round.
+    """
+
+    weight: str
+    tensor: str
+    rows: tuple[int, int]
+    transposed: bool
+
+
+def parts_of(table, weights, *, heads=(), config=None, prefix=True):
+    """Which rows of each matrix are which tensor, in the order of the tensors.
+
+    Args:
+        table, weights, heads, config, prefix: As of `tensors_to_write`.
+
+    Returns:
+        List of `Part`; matrices that are only a piece of a tensor are left out.
+    """
+    found = []
+    for group in _bound(table, heads, weights).values():
+        for row, paths, names in group:
+            shape = tuple(weights[paths[0]].shape)
+            if len(paths) > 1 or len(shape) != 2:
+                continue
+            numbers = np.arange(shape[0])[:, None]  # of the rows, in any transform
+            for name, views in zip(
+                names, row.transform.views([numbers], config), strict=True
+            ):
+                (rows,) = views
+                found.append(
+                    Part(
+                        weight=paths[0],
+                        tensor=name if prefix else name.removeprefix(table.prefix),
+                        rows=(int(rows.min()), int(rows.max()) + 1),
+                        transposed=isinstance(row.transform, Transposed)
+                        or getattr(row.transform, "transposed", False),
+                    )
+                )
+    return found
+
+
 def _writer(transform, values, config, at):
     def read():
         views = transform.views([np.asarray(value) for value in values], config)[at]

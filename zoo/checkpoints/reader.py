@@ -283,6 +283,29 @@ class Checkpoint(TensorReader):
         return read_header(self._open_file(name, path), name)
 
 
+class TensorFile(TensorReader):
+    """The tensors of one safetensors file of a directory.
+
+    Args:
+        directory: Where it lies.
+        name: Its name, plain.
+
+    Raises:
+        CheckpointError: if it is missing or breaks the format.
+    """
+
+    def __init__(self, directory, name):
+        super().__init__()
+        self.name = name
+        try:
+            file = self._open_file(name, file_in(directory, name))
+            tensors, self.metadata = read_header(file, name)
+        except BaseException:
+            self.close()
+            raise
+        self.tensors = MappingProxyType(tensors)
+
+
 def check_conversion(info, dtype):
     """Refuses to read a tensor as a type that means something else.
 

@@ -106,6 +106,21 @@ def write_checkpoint(directory, tensors, *, max_shard_size="5GB", metadata=None)
     return [*files, INDEX]
 
 
+def write_tensors(path, tensors):
+    """Writes tensors as one file; call it inside `staged_directory`.
+
+    Args:
+        path: Of the file.
+        tensors: Mapping of tensor name to array or `LazyTensor`.
+
+    Raises:
+        CheckpointError: for a name or dtype that the format does not have.
+    """
+    for name, tensor in tensors.items():
+        _size_in_bytes(name, tensor)
+    _write_file(Path(path), tensors, list(tensors), {"format": "pt"})
+
+
 def parse_size(size):
     """Bytes from a number, or from text such as "5GB" (10^9) or "200MiB" (2^20)."""
     if isinstance(size, str):

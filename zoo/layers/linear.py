@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from zoo.layers.initializers import Normal
+from zoo.layers.lora import Lora
 from zoo.layers.xla import barrier, in_xla
 
 
@@ -21,6 +22,8 @@ class Linear(keras.layers.Layer):
 
     Input `[..., in]`, output `[..., units]`.
     """
+
+    _lora: Lora | None = None  # hidden, for a checkpoint's table knows nothing of it
 
     def __init__(self, units, *, use_bias=True, stddev=0.02, **kwargs):
         super().__init__(**kwargs)
@@ -44,12 +47,49 @@ class Linear(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        return multiply(x, self.weight, self.bias)
+        y = multiply(x, self.weight, self.bias)
+        return y if self._lora is None else self._lora(x, y)
 
     def part(self, x, start, stop=None):
         """Only the outputs from `start` to `stop`, `[..., stop - start]`."""
+        if self._lora is not None:
+            return self(x)[..., start:stop]
         bias = None if self.bias is None else self.bias[start:stop]
         return multiply(x, self.weight[start:stop], bias)
+
+    def add_lora(self, parts, *, rank, scale, rate=0.0):
+        """Gives the layer a `Lora`, in place of one that it may have."""
+        self.remove_lora()
+        lora = Lora(
+            parts,
+            rank=rank,
+            scale=scale,
+            rate=rate,
+            dtype=self.dtype_policy,
+            name="lora",
+        )
+        lora.build((None, self.weight.shape[1]))
+        self._tracker.unlock()  # Keras locks layers that are built
+        self._lora = lora
+        self._tracker.lock()
+
+    def remove_lora(self):
+        """Takes it away again."""
+        if self._lora is not None:
+            self._tracker.unlock()
+            self._tracker.untrack(self._lora)
+            self._lora = None
+            self._tracker.lock()
+
+    def merge_lora(self):
+        """Adds its product to the weight, and takes it away."""
+        if self._lora is None:
+            return
+        weight = tf.cast(self.weight, tf.float64).numpy()
+        for start, stop, change in self._lora.changes():
+            weight[start:stop] += change
+        self.weight.assign(tf.cast(weight, self.weight.dtype))
+        self.remove_lora()
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -1,15 +1,17 @@
 """What the three models share: inputs by name, layers from a configuration."""
 
+import re
+
 import keras
 import tensorflow as tf
 
 from zoo.errors import InputError
 from zoo.layers.attention import soft_cap
 from zoo.layers.linear import Linear, multiply
-from zoo.models.training import TrainableModel
+from zoo.models.lora import AdaptableModel
 
 
-class TransformerModel(TrainableModel):
+class TransformerModel(AdaptableModel):
     """A Keras model that a TransformerConfig describes whole.
 
     Its weights exist as soon as it does. Subclasses make their layers in `__init__`,
@@ -99,11 +101,20 @@ class TransformerModel(TrainableModel):
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,
+            **({"lora": self.lora} if self.lora else {}),
+            **({"frozen": frozen} if (frozen := self.frozen()) else {}),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        config = dict(config)
+        frozen, lora = config.pop("frozen", ()), config.pop("lora", None)
+        model = cls(**config)
+        if lora:
+            model.add_lora(**lora)
+            model.unfreeze()
+        model.freeze(*map(re.compile, map(re.escape, frozen)))
+        return model
 
     def get_build_config(self):
         return {"input_shape": None}

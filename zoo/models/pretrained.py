@@ -151,7 +151,14 @@ class Pretrained(keras.Model):
 
         Raises:
             ConfigError: if the family has no words for this configuration.
+            InputError: if the model has LoRA that was not merged.
         """
+        if getattr(self, "lora", None):
+            raise InputError(
+                "this model has LoRA, which a Hugging Face directory does not hold. "
+                "Call merge_lora() first, or save_lora(directory) for the adapter "
+                "alone."
+            )
         family = families.family_for(self.config, self.assembly)
         config = family.translation.write(self.config)
         if self.architecture in family.architectures:

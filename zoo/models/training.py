@@ -1,5 +1,7 @@
 """How models train: what `compile` chooses, and the step that `fit` repeats."""
 
+import fnmatch
+import re
 from collections.abc import Mapping, Sized
 
 import keras
@@ -8,6 +10,7 @@ import tensorflow as tf
 
 from zoo.compile_policy import jit_compile as compile_policy
 from zoo.errors import ConfigError, InputError
+from zoo.layers.stack import Stack
 from zoo.models.pretrained import Pretrained
 from zoo.training.accumulation import in_parts
 from zoo.training.guard import Guard
@@ -30,8 +33,8 @@ class TrainableModel(Pretrained):
     a vocabulary, say), `assess` is the place for it.
     """
 
-    _micro_batch_size = None
-    _guard = None
+    _micro_batch_size: int | None = None
+    _guard: Guard
 
     # --- What is chosen ---------------------------------------------------------------
 
@@ -180,9 +183,49 @@ class TrainableModel(Pretrained):
         return [*rates, ("*/embeddings/*", decay ** (deepest + 1))]
 
     def _stacks(self):
-        from zoo.layers.stack import Stack
-
         return [x for x in self._flatten_layers() if isinstance(x, Stack)]
+
+    # --- What is trained --------------------------------------------------------------
+
+    def freeze(self, *patterns):
+        """Keeps weights as they are. Call `compile` afterwards if it was called before.
+
+        Args:
+            patterns: Of names as of `weights_by_path`, such as "embeddings.*" or
+                "encoder.blocks.[0-3].*" (as in `fnmatch`); or compiled regular
+                expressions that match whole names.
+
+        Returns:
+            How many weights the patterns match.
+
+        Raises:
+            InputError: naming a pattern that matches none.
+        """
+        return self._set_trainable(patterns, False)
+
+    def unfreeze(self, *patterns):
+        """Lets weights be trained again, all without patterns; as `freeze`."""
+        return self._set_trainable(patterns or ("*",), True)
+
+    def _set_trainable(self, patterns, trainable):
+        weights, chosen = self.weights_by_path(), set()
+        for pattern in patterns:
+            found = matching(pattern, weights)
+            if not found:
+                raise InputError(
+                    f"no weight of this {type(self).__name__} matches "
+                    f"{getattr(pattern, 'pattern', pattern)!r}. Its weights are "
+                    f"{shortened(weights)}; see weights_by_path()."
+                )
+            chosen.update(found)
+        for name in chosen:
+            weights[name].trainable = trainable
+        self.train_function = None  # it has the old ones compiled in
+        return len(chosen)
+
+    def frozen(self):
+        """Names of the weights that are not trained."""
+        return [n for n, w in self.weights_by_path().items() if not w.trainable]
 
     # --- Which batch is what ----------------------------------------------------------
 
@@ -202,8 +245,11 @@ class TrainableModel(Pretrained):
                     "labels were given twice: among the inputs and as y. Leave one."
                 )
             labels = among
-        inputs, labels, weights = self.prepare_labels(inputs, labels, weights)
-        return inputs, labels, weights
+        batch = tf.nest.map_structure(  # eagerly, Keras passes arrays as they are
+            lambda x: tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x,
+            (inputs, labels, weights),
+        )
+        return self.prepare_labels(*batch)
 
     def prepare_labels(self, inputs, labels, weights):
         """Inputs, labels and weights as the loss takes them; labels may be missing."""
@@ -386,6 +432,20 @@ class TrainableModel(Pretrained):
         if after.get_config() != before.get_config():
             optimizer.learning_rate = after
             self.train_function = None  # it has the old schedule compiled in
+
+
+def matching(pattern, names):
+    """Those of `names` that a pattern of `fnmatch`, or a compiled one, matches."""
+    if isinstance(pattern, re.Pattern):
+        return [name for name in names if pattern.fullmatch(name)]
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+
+def shortened(names, most=6):
+    """Some of many names, for a message."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _with_none(batch, present):

@@ -226,7 +226,7 @@ class Task(TransformerModel):
 
     # --- Training ---------------------------------------------------------------------
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         x=None,
         y=None,
