@@ -10,7 +10,7 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.errors import ConfigError
 from zoo.layers.dropout import Dropout
-from zoo.layers.linear import Linear
+from zoo.layers.linear import Linear, few_tokens
 from zoo.layers.precision import finite
 
 # Gradients of the two gelus are written out: what automatic differentiation makes of
@@ -144,7 +144,7 @@ class FeedForward(keras.layers.Layer):
             act = IN_INFERENCE.get(act, act)
         # All tokens in one matrix: nothing stands between product and activation, so
         # that TensorFlow makes one kernel of them where it can.
-        flat = x if x.shape[1] == 1 else tf.reshape(x, [-1, x.shape[-1]])
+        flat = x if few_tokens(x) else tf.reshape(x, [-1, x.shape[-1]])
         y = finite(self.up(flat))
         if self.gated:
             gate, y = tf.split(y, 2, -1)
