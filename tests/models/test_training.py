@@ -157,16 +157,17 @@ def test_nan_never_reaches_the_weights(choice):
 def test_layers_learn_the_slower_the_deeper_they_are():
     model = make("gpt2")
     assert dict(model.layer_rates(0.5)) == {
-        "*/decoder/blocks_0/*": 0.25,
-        "*/decoder/blocks_1/*": 0.5,
-        "*/decoder/relative_bias_*": 0.25,
-        "*/embeddings/*": 0.125,
+        "*[/.]decoder[/.]blocks_0[/.]*": 0.25,
+        "*[/.]decoder[/.]blocks_1[/.]*": 0.5,
+        "*[/.]decoder[/.]relative_bias_*": 0.25,
+        "*[/.]embeddings[/.]*": 0.125,
     }
+    model.add_lora(target=["c_attn"], train=["*"])
     model.compile(layer_decay=0.5)
     model.optimizer.build(model.trainable_weights)
     paths = {w.path: p for p, w in model.weights_by_path().items()}
     factors = {
-        paths[w.path]: factor
+        paths.get(w.path, w.path): factor
         for w, factor in zip(
             model.trainable_weights, model.optimizer._factors, strict=True
         )
@@ -174,6 +175,12 @@ def test_layers_learn_the_slower_the_deeper_they_are():
     assert factors["embeddings.tokens.weight"] == 0.125
     assert factors["decoder.blocks.0.attention.qkv.bias"] == 0.25
     assert factors["decoder.final_norm.weight"] == 1.0
+    lora = "gpt_model.decoder.blocks_1.attention.qkv.lora/lora_A_0"
+    assert [f for path, f in factors.items() if path.endswith("lora_A_0")] == [
+        0.25,
+        0.5,
+    ]
+    assert lora.partition(".")[2] in {path.partition(".")[2] for path in factors}
     with pytest.raises(ConfigError, match="layer_decay=2"):
         model.layer_rates(2)
 

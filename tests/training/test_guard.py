@@ -23,12 +23,11 @@ class Loop:
         self.compiled = tf.function(self.step, jit_compile=jit_compile)
 
     def step(self, loss, *gradients):
-        self.guard.prepare(["one", "two"])
         return self.guard.apply(
             lambda: self.optimizer.apply(gradients, self.weights),
             loss,
             self.optimizer.learning_rate,
-            gradients,
+            dict(zip(("one", "two"), gradients, strict=True)),
         )
 
     def __call__(self, loss=1.0, one=(1.0, 1.0), two=(1.0,)):

@@ -70,7 +70,7 @@ class Linear(keras.layers.Layer):
             scale=scale,
             rate=rate,
             dtype=self.dtype_policy,
-            name="lora",
+            name=f"{self.path.replace('/', '.')}.lora",  # its weights tell their layer
         )
         lora.build((None, self.weight.shape[1]))
         self._tracker.unlock()  # Keras locks layers that are built

@@ -139,7 +139,7 @@ class AdaptableModel(TrainableModel):
         """Compiled programs have the layers in them as they were."""
         self.train_function = self.test_function = self.predict_function = None
         for name in ("_generator", "_compiled_fill"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     # --- Files ------------------------------------------------------------------------
 

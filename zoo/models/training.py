@@ -176,11 +176,11 @@ class TrainableModel(Pretrained):
             count = len(stack.blocks)
             deepest = max(deepest, count)
             rates += [
-                (f"*/{stack.name}/blocks_{i}/*", decay ** (count - i))
+                (f"*[/.]{stack.name}[/.]blocks_{i}[/.]*", decay ** (count - i))
                 for i in range(count)
             ]
-            rates.append((f"*/{stack.name}/relative_bias_*", decay**count))
-        return [*rates, ("*/embeddings/*", decay ** (deepest + 1))]
+            rates.append((f"*[/.]{stack.name}[/.]relative_bias_*", decay**count))
+        return [*rates, ("*[/.]embeddings[/.]*", decay ** (deepest + 1))]
 
     def _stacks(self):
         return [x for x in self._flatten_layers() if isinstance(x, Stack)]
@@ -275,22 +275,28 @@ class TrainableModel(Pretrained):
         if not self.optimizer.built:
             self.optimizer.build(variables)
         count = self._count(inputs, labels)
-        loss, gradients = self._gradients(inputs, labels, weights, variables, count)
-        found = [
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        names = {id(weight): path for path, weight in self.weights_by_path().items()}
-        self._guard.prepare([names.get(id(v), v.path) for _, v in found])
+        total = self._total(count)
+        loss, gradients = self._gradients(inputs, labels, weights, variables, total)
         done = self._guard.apply(
             lambda: self.optimizer.apply(gradients, variables),
             loss,
             self.optimizer.learning_rate,
-            [gradient for gradient, _ in found],
+            self._named(gradients, variables),
         )
-        self._track(tf.where(done, loss, 0.0), tf.where(done, count, 0.0))
+        mean = loss * total / tf.maximum(count, 1.0)  # of several replicas, this one's
+        self._track(tf.where(done, mean, 0.0), tf.where(done, count, 0.0))
         return self.get_metrics_result()
+
+    def _named(self, gradients, variables):
+        """Gradients by the names of their weights."""
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return {}  # which are infinite now and then, and for it to look at
+        paths = {id(weight): path for path, weight in self.weights_by_path().items()}
+        return {
+            paths.get(id(variable), variable.path): gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None
+        }
 
     def test_step(self, data):
         inputs, labels, weights = self.read_batch(data)
@@ -303,6 +309,8 @@ class TrainableModel(Pretrained):
         return self(inputs, training=False)
 
     def _track(self, loss, count):
+        if not isinstance(self.loss, CrossEntropy):  # Keras has divided it by them
+            loss *= tf.distribute.get_strategy().num_replicas_in_sync
         self._loss_tracker.update_state(loss, sample_weight=count)
 
     def _count(self, inputs, labels):
@@ -311,17 +319,32 @@ class TrainableModel(Pretrained):
             return self.loss.count(labels)
         return tf.cast(tf.shape(tf.nest.flatten(inputs)[0])[0], tf.float32)
 
-    def _gradients(self, inputs, labels, weights, variables, count):
-        """The loss and its gradients, of the batch at once or in parts."""
+    def _total(self, count):
+        """The same of all replicas, where the loss leaves it to us to divide by it."""
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return count
+        if not isinstance(self.loss, CrossEntropy):
+            return count
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
+
+    def _gradients(self, inputs, labels, weights, variables, total):
+        """The loss and its gradients, of the batch at once or in parts.
+
+        Args:
+            total: What the loss is the mean of: this batch is a part of it where there
+                are several replicas, whose gradients are added up.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        divided = self._micro_batch_size is not None or replicas > 1
         connected = [True] * len(variables)
 
         def compute(part):
             inputs, labels, weights = part
-            share = tf.constant(1.0)
             with tf.GradientTape() as tape:
                 loss = self.assess(inputs, labels, weights, True)
-                if self._micro_batch_size is not None:
-                    share = self._count(inputs, labels) / tf.maximum(count, 1.0)
+                if divided:
+                    share = self._count(inputs, labels) / tf.maximum(total, 1.0)
                     loss = tf.cast(loss, tf.float32) * share
                 scaled = self.optimizer.scale_loss(loss)
             found = tape.gradient(scaled, [v.value for v in variables])
@@ -378,10 +401,16 @@ class TrainableModel(Pretrained):
 
         self.train_function = function
 
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        if data_batch is not None:  # labels may be among the inputs
-            data_batch = self.read_batch(data_batch)
-        super()._symbolic_build(iterator, data_batch)
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Under a strategy Keras would build from a batch, whose ids it makes floats.
+
+        Here all is built but the optimizer, which needs no batch.
+        """
+        if self._distribute_strategy is None or self.optimizer is None:
+            return
+        if not self.optimizer.built:
+            with self._distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     # --- fit --------------------------------------------------------------------------
 

@@ -33,12 +33,12 @@ class Guard:
         self.skipped = 0
         self._names = None
 
-    def prepare(self, names):
-        """Makes its state, for gradients of these names; call it where steps begin."""
+    def _prepare(self, names):
+        """Makes its state, for gradients of these names."""
         if self._names == tuple(names):
             return
         self._names = tuple(names)
-        with tf.init_scope():
+        with tf.init_scope():  # out of the graph that is being traced
             self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
             self._bad_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False)
             self._bad = tf.Variable(tf.zeros([len(names) + 2], tf.bool))
@@ -50,9 +50,13 @@ class Guard:
             update: Applies the gradients.
             loss: Scalar.
             rate: Learning rate, scalar.
-            gradients: Tensors or `tf.IndexedSlices`, in the order of the names.
+            gradients: Tensors or `tf.IndexedSlices` by the names of their weights.
         """
-        values = [getattr(each, "values", each) for each in gradients]
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            update()  # replicas cannot agree within a condition: there is no guard
+            return tf.constant(True)
+        self._prepare(gradients)
+        values = [getattr(each, "values", each) for each in gradients.values()]
         # Squares, in one pass: numbers whose square overflows would spoil Adam's
         # second moment for ever.
         sums = [tf.cast(tf.nn.l2_loss(each), tf.float32) for each in values]
