@@ -118,6 +118,21 @@ def test_generate_prints_what_the_model_writes(run, directory):
     assert result.stdout == f"{wanted}\n"
 
 
+def test_an_assistant_drafts_for_generate_and_chat(run, directory):
+    drafts = ["--assistant", directory, "--num-assistant-tokens", 2]
+    length = ["--max-new-tokens", 6]
+    for verb, options in (
+        (["generate", directory, PROMPT], {}),
+        (["chat", directory], {"input": "hello\n"}),
+    ):
+        wanted = run(*verb, *length, **options)
+        result = run(*verb, *length, *drafts, **options)
+        assert (result.exit_code, result.stdout) == (0, wanted.stdout), result.stderr
+        assert "do_sample=True" in refusal(run(*verb, *drafts, "--do-sample"))
+    number = refusal(run("generate", directory, PROMPT, "--num-assistant-tokens", 2))
+    assert "assistant_model=" in number
+
+
 def test_generate_prints_json(run, directory):
     options = "--max-new-tokens 4 --do-sample --num-return-sequences 2 --seed 3".split()
     result = run("generate", directory, PROMPT, "--json", *options)

@@ -53,7 +53,11 @@ Temperature = Annotated[
     float | None, typer.Option(help="Divides the logits before a draw.")
 ]
 TopK = Annotated[
-    int | None, typer.Option(help="Best tokens to draw from; 0: all. [50]")
+    int | None,
+    typer.Option(
+        help="Best tokens to draw from, or to choose from with --penalty-alpha; 0: "
+        "all. [50]"
+    ),
 ]
 TopP = Annotated[
     float | None, typer.Option(help="Mass of the best tokens to draw from. [1.0]")
@@ -75,6 +79,17 @@ Seed = Annotated[
 Stop = Annotated[
     list[str] | None,
     typer.Option("--stop", help="Text that ends the answer; may be given again."),
+]
+Assistant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A smaller model of the same vocabulary, which drafts; the text stays the "
+        "same and may come sooner.",
+    ),
+]
+NumAssistantTokens = Annotated[
+    int | None, typer.Option(help="Tokens that --assistant drafts at a time. [5]")
 ]
 
 
@@ -98,6 +113,13 @@ def generate(
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
+    penalty_alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Contrastive search over --top-k candidates: weight of the penalty "
+            "for what is like the text before; 0: off. [0.0]"
+        ),
+    ] = None,
     num_beams: Annotated[
         int | None, typer.Option(help="Beams; 1: no beam search. [1]")
     ] = None,
@@ -124,6 +146,8 @@ def generate(
         bool,
         typer.Option("--json", help="Print JSON: texts, ids, finish reasons, scores."),
     ] = False,
+    assistant: Assistant = None,
+    num_assistant_tokens: NumAssistantTokens = None,
     dtype: Dtype = None,
     revision: Revision = None,
 ):
@@ -136,6 +160,7 @@ def generate(
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
+        penalty_alpha=penalty_alpha,
         num_beams=num_beams,
         length_penalty=length_penalty,
         num_return_sequences=num_return_sequences,
@@ -143,6 +168,7 @@ def generate(
         no_repeat_ngram_size=no_repeat_ngram_size,
         stop_strings=stop,
         seed=seed,
+        num_assistant_tokens=num_assistant_tokens,
     )
     with showing_errors():
         single = (num_beams or 1) == 1 and (num_return_sequences or 1) == 1
@@ -153,6 +179,10 @@ def generate(
             prompt = sys.stdin.read().removesuffix("\n")
         console = new_console()
         writer = _load(model, dtype=dtype, revision=revision, console=console)
+        if assistant is not None:
+            options["assistant_model"] = _load(
+                assistant, dtype=dtype, console=console, speaks=False
+            )
         if as_json:
             found = _waited(
                 lambda: writer.generate(
@@ -202,6 +232,8 @@ def chat(
             help="Name of one of the model's templates, Jinja source, or @FILE."
         ),
     ] = None,
+    assistant: Assistant = None,
+    num_assistant_tokens: NumAssistantTokens = None,
     dtype: Dtype = None,
     revision: Revision = None,
 ):
@@ -217,6 +249,7 @@ def chat(
         no_repeat_ngram_size=no_repeat_ngram_size,
         stop_strings=stop,
         seed=seed,
+        num_assistant_tokens=num_assistant_tokens,
     )
     with showing_errors():
         if chat_template is not None and chat_template.startswith("@"):
@@ -228,6 +261,10 @@ def chat(
         talker = _load(
             model, dtype=dtype, revision=revision, console=console, chats=True
         )
+        if assistant is not None:
+            options["assistant_model"] = _load(
+                assistant, dtype=dtype, console=console, speaks=False
+            )
         from zoo.generation.chat import choose_template
 
         talker.generation_config(**options)  # what is wrong is said before all else
@@ -420,8 +457,8 @@ def _waited(write, console):
         return write()
 
 
-def _load(source, *, dtype, revision, console, chats=False):
-    """The model that writes, of a source."""
+def _load(source, *, dtype, console, revision=None, chats=False, speaks=True):
+    """The model that writes, of a source; one that does not speak drafts for it."""
     with console.status(f"Loading {Path(source).name} ..."):
         from zoo import families, models
         from zoo.models.sources import open_source
@@ -442,7 +479,8 @@ def _load(source, *, dtype, revision, console, chats=False):
             )
         model = kind.from_pretrained(source, dtype, revision=revision)
         with _without_notes():
-            _ = model.tokenizer  # made here; without one, the error comes now
+            if speaks:
+                _ = model.tokenizer  # made here; without one, the error comes now
             _compile_nothing()
         return model
 

@@ -145,7 +145,7 @@ class GPTModel(GenerativeModel):
             documents=documents,
             **{**special_tokens(tokenizer), **(template_options or {})},
         )
-        config = self._call_config(assistant_model, options)
+        config = self.generation_config(assistant_model=assistant_model, **options)
         end = end_of_turn(prompt.behind, tokenizer)
         known = (None, *config.eos_token_ids)
         if end not in known and "eos_token_id" not in options:

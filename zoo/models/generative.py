@@ -65,7 +65,7 @@ class GenerativeModel(TransformerModel):
                 assistant cannot draft for this model.
             InputError: if a prompt is empty or too long.
         """
-        config = self._call_config(assistant_model, options)
+        config = self.generation_config(assistant_model=assistant_model, **options)
         rows, kind, single = self._read_prompts(prompts, config)
         decode = self._decode if kind == "text" or self._has_tokenizer() else None
         if stream:
@@ -114,9 +114,9 @@ class GenerativeModel(TransformerModel):
 
         Raises:
             ConfigError: if an option does not exist, contradicts another, or needs
-                Python between the steps, as stop strings do.
+                Python between the steps, as prefix_allowed_tokens_fn does.
         """
-        config = self._call_config(assistant_model, options)
+        config = self.generation_config(assistant_model=assistant_model, **options)
         server = Server(
             self,
             self.tokenizer,
@@ -137,8 +137,16 @@ class GenerativeModel(TransformerModel):
             directory, signatures, resources=[self.tokenizer], version=version
         )
 
-    def generation_config(self, **options):
-        """The GenerationConfig of a call: these options over the checkpoint's."""
+    def generation_config(self, *, assistant_model=None, **options):
+        """The GenerationConfig of a call: these options over the checkpoint's.
+
+        Raises:
+            ConfigError: as `generate`.
+        """
+        if assistant_model is not None:
+            self._check_assistant(assistant_model)
+            if options.get("num_assistant_tokens") is None:
+                options["num_assistant_tokens"] = DEFAULT_ASSISTANT_TOKENS
         own = {
             name: getattr(self.config, name)
             for name in ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -149,15 +157,6 @@ class GenerativeModel(TransformerModel):
             own["decoder_start_token_id"] = start
         defaults = {**own, **(self.generation_defaults or {})}
         return GenerationConfig.from_checkpoint(defaults, **options)
-
-    def _call_config(self, assistant, options):
-        """The GenerationConfig of a call, with an assistant or without (None)."""
-        if assistant is None:
-            return self.generation_config(**options)
-        self._check_assistant(assistant)
-        if options.get("num_assistant_tokens") is None:
-            options = {**options, "num_assistant_tokens": DEFAULT_ASSISTANT_TOKENS}
-        return self.generation_config(**options)
 
     def _check_assistant(self, assistant):
         """Refuses what cannot draft for this model."""
