@@ -16,6 +16,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 
@@ -260,7 +261,7 @@ class _Writers:
 
 @dataclass
 class _Writer:
-    file: object
+    file: IO[str]
     lines_alone: bool
 
     def write(self, row, text):

@@ -1,16 +1,20 @@
 """New vocabularies from text, in the form of BERT's, GPT-2's and T5's tokenizers.
 
-`tokenizers` learns them. What is made here are its settings, and the files that it and
-`zoo.Tokenizer` read alike.
+`tokenizers` and SentencePiece learn them. What is made here are their settings, and the
+files that transformers and `zoo.Tokenizer` read alike. The same texts give the same
+files; hence words are counted here and handed over in order.
 """
 
+import io
 import json
+from collections import Counter
+from typing import Any
 
 from zoo.errors import TokenizerError
 
 KINDS = ("wordpiece", "bpe", "unigram")
 SENTINELS = 100  # <extra_id_0> ... of T5, in whose place removed spans are written
-LONGEST_PIECE = 16  # characters, of Unigram; SentencePiece's own limit
+LONGEST_TEXT = 1 << 27  # bytes; SentencePiece leaves longer ones out
 
 
 def train_files(
@@ -31,7 +35,7 @@ def train_files(
     | "wordpiece" | as BERT's: words, `##` within one; a Chinese character is a word | \
 `[PAD] [UNK] [CLS] [SEP] [MASK]` |
     | "bpe" | as GPT-2's: of bytes, so that nothing is unknown | `<|endoftext|>` |
-    | "unigram" | as T5's: of characters after NFKC, `▁` for a space | \
+    | "unigram" | as T5's: of characters in SentencePiece's NFKC form | \
 `<pad> </s> <unk>`, and `<extra_id_99> ... <extra_id_0>` at the end |
 
     Args:
@@ -64,12 +68,21 @@ def train_files(
     room = vocab_size - (extra_ids or 0)
     if kind == "unigram":
         room -= len(further)
-    tokenizer, trainer, config = make(room, lowercase, min_frequency, further)
-    _run(tokenizer, trainer, texts, kind)
-    if kind == "wordpiece":
-        _frame(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
-    elif kind == "unigram":
-        _frame(tokenizer, "$A </s>", "$A </s> $B </s>")
+    texts = _Checked(texts)
+    try:
+        tokenizer, config = make(texts, room, lowercase, min_frequency, further)
+    except BaseException as error:
+        # What the library cannot do it says by a PanicException, which is no Exception.
+        own = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if texts.error is not None:
+            raise texts.error from None
+        if not own or isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(
+            f"vocab_size={vocab_size}: no {kind} vocabulary could be learnt from these "
+            f"texts ({_reason(error)}). Give more text, or another vocab_size."
+        ) from error
+    if kind == "unigram":
         sentinels = [f"<extra_id_{i}>" for i in reversed(range(extra_ids))]
         tokenizer.add_special_tokens([*further, *sentinels])
         further += sentinels[::-1]
@@ -110,7 +123,7 @@ def _check(kind, vocab_size, min_frequency, extra_ids):
         )
 
 
-def _wordpiece(vocab_size, lowercase, min_frequency, further):
+def _wordpiece(texts, vocab_size, lowercase, min_frequency, further):
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
     from tokenizers import trainers as training
 
@@ -119,80 +132,112 @@ def _wordpiece(vocab_size, lowercase, min_frequency, further):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *further]
+    words: Counter[str] = Counter()
+    for text in texts:
+        text = tokenizer.normalizer.normalize_str(text)
+        pieces = tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        words.update(word for word, _ in pieces)
+    texts.check_some()
+    # Each character may need a second id, for inside a word; rare ones become [UNK]
+    # rather than leave no room for words.
+    first, inside = _characters(words, (vocab_size - len(special)) // 2)
     trainer = training.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        special_tokens=special,
-        # Each character may need a second id, for inside a word; rare ones become
-        # [UNK] rather than leave no room for words.
-        limit_alphabet=max((vocab_size - len(special)) // 2, 1),
+        # Left to itself, the trainer numbers those inside of words in any order.
+        special_tokens=[*special, *first, *(f"##{c}" for c in inside)],
+        initial_alphabet=first,
+        limit_alphabet=len(first),
         show_progress=False,
     )
+    repeated = (" ".join([word] * count) for word, count in words.items())
+    tokenizer.train_from_iterator(repeated, trainer)
+    spec = json.loads(tokenizer.to_str())
+    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] in special]
+    tokenizer = Tokenizer.from_str(json.dumps(spec))
+    _frame(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
     names = ("pad", "unk", "cls", "sep", "mask")
-    config = {f"{n}_token": t for n, t in zip(names, special, strict=False)}
+    config: dict = {f"{n}_token": t for n, t in zip(names, special, strict=False)}
     config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-    return tokenizer, trainer, config
+    return tokenizer, config
 
 
-def _bpe(vocab_size, lowercase, min_frequency, further):
-    from tokenizers import (
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        processors,
-        trainers,
-    )
+def _characters(words, limit):
+    """The most frequent characters of words, and those of them that stand inside."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    kept = sorted(sorted(counts), key=lambda c: -counts[c])[: max(limit, 1)]
+    inside = {c for word in words for c in word[1:]} & set(kept)
+    return sorted(kept), sorted(inside)
+
+
+def _bpe(texts, vocab_size, lowercase, min_frequency, further):
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import processors as processing
+    from tokenizers import trainers as training
 
     tokenizer = Tokenizer(models.BPE())
     if lowercase:
         tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.post_processor = processing.ByteLevel(trim_offsets=False)
     end = "<|endoftext|>"
-    trainer = trainers.BpeTrainer(
+    trainer = training.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         special_tokens=[end, *further],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
+    tokenizer.train_from_iterator(texts, trainer)
+    texts.check_some()
     config = {"bos_token": end, "eos_token": end, "unk_token": end}
-    config["model_input_names"] = ["input_ids", "attention_mask"]
-    return tokenizer, trainer, config
+    return tokenizer, {**config, "model_input_names": ["input_ids", "attention_mask"]}
 
 
-def _unigram(vocab_size, lowercase, min_frequency, further):
-    from tokenizers import (
-        Regex,
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        trainers,
-    )
+def _unigram(texts, vocab_size, lowercase, min_frequency, further):
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers
+    from tokenizers import pre_tokenizers as before
 
-    tokenizer = Tokenizer(models.Unigram())
-    steps = [normalizers.Nmt(), normalizers.NFKC()]
-    if lowercase:
-        steps.append(normalizers.Lowercase())
-    steps.append(normalizers.Replace(Regex(" {2,}"), " "))
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=written,
+        model_type="unigram",
         vocab_size=vocab_size,
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",
-        max_piece_length=LONGEST_PIECE,
-        show_progress=False,
+        hard_vocab_limit=False,
+        max_sentence_length=LONGEST_TEXT,
+        normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        pad_piece="<pad>",
+        minloglevel=2,
     )
+    texts.check_some()
+    formats: Any = sentencepiece_model_pb2  # it makes its classes when imported
+    model = formats.ModelProto.FromString(written.getvalue())
+    pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap),
+            normalizers.Strip(),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    )
+    tokenizer.pre_tokenizer = before.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    _frame(tokenizer, "$A </s>", "$A </s> $B </s>")
     config = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    config["model_input_names"] = ["input_ids", "attention_mask"]
-    return tokenizer, trainer, config
+    return tokenizer, {**config, "model_input_names": ["input_ids", "attention_mask"]}
 
 
 def _frame(tokenizer, single, pair):
@@ -204,33 +249,22 @@ def _frame(tokenizer, single, pair):
     tokenizer.post_processor = processors.TemplateProcessing(single, pair, special)
 
 
-def _run(tokenizer, trainer, texts, kind):
-    counted = _Counted(texts)
-    try:
-        tokenizer.train_from_iterator(counted, trainer)
-    except BaseException as error:
-        # What the library cannot do it says by a PanicException, which is no Exception.
-        if counted.failed or type(error).__name__ not in (
-            "Exception",
-            "PanicException",
-        ):
-            raise
-        raise TokenizerError(
-            f"No {kind} vocabulary could be learnt from these texts "
-            f"({str(error).splitlines()[0] if str(error) else 'no reason given'}). "
-            "Give more text, or a smaller vocab_size."
-        ) from error
-    if not counted.characters:
-        raise TokenizerError("There is no text to learn a vocabulary from.")
+def _reason(error):
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no reason given"
 
 
-class _Counted:
-    """Texts on their way to the trainer: checked, and counted."""
+class _Checked:
+    """Texts on their way to a library, through which no error comes as it was.
+
+    Attributes:
+        error: What went wrong among the texts, or None.
+    """
 
     def __init__(self, texts):
         self.texts = texts
         self.characters = 0
-        self.failed = False
+        self.error = None
 
     def __iter__(self):
         try:
@@ -240,8 +274,15 @@ class _Counted:
                         f"texts: expected str, got {type(text).__name__}."
                     )
                 self.characters += len(text.strip())
-                # The library takes no half of a surrogate pair.
+                # The libraries take no half of a surrogate pair.
                 yield text.encode("utf-8", "replace").decode()
-        except BaseException:
-            self.failed = True
+            self.check_some()
+        except GeneratorExit:
             raise
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def check_some(self):
+        if not self.characters:
+            raise TokenizerError("There is no text to learn a vocabulary from.")
