@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.generation.generator import Generator
+from zoo.generation.stopping import FIRST, MATCHED
 
 PLACES = 997  # a prime, so that histories rarely fall together
 
@@ -33,6 +34,7 @@ class TableModel:
     """
 
     prompt_name = "input_ids"
+    spelling = None
 
     def __init__(self, vocab_size, *, seed=0, spread=2.0, favoured=None):
         rng = np.random.default_rng(seed)
@@ -74,6 +76,15 @@ class TableModel:
 
 def after(number, token):
     return (number * 31 + token + 1) % PLACES
+
+
+def ends_at(table, tokens, state=FIRST):
+    """How many tokens a StopTable reads until a stop string is complete, or None."""
+    for i, token in enumerate(tokens):
+        state = int(table.following[state, table.kinds[token]])
+        if state == MATCHED:
+            return i + 1
+    return None
 
 
 def prompts(rng, count, vocab_size, longest=8):

@@ -1,4 +1,4 @@
-"""Diverse beam search: what transformers 4.49 found, see tools/make_golden_generation.py."""
+"""Diverse beam search finds what transformers 4.49 found: the JSON file is its."""
 
 import json
 import pathlib

@@ -127,11 +127,8 @@ def test_an_empty_prompt_without_a_begin_token_is_told_so(tmp_path):
         served(where, text=["a", ""])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"stop_strings": ["x"]}, {"prefix_allowed_tokens_fn": lambda number, ids: [3]}],
-)
-def test_what_needs_python_is_refused(models, options, tmp_path):
+def test_what_needs_python_is_refused(models, tmp_path):
+    options = {"prefix_allowed_tokens_fn": lambda number, ids: [3]}
     with pytest.raises(ConfigError, match=r"needs Python between the steps"):
         models["learned"].export_saved_model(tmp_path / "x", **options)
     assert not (tmp_path / "x").exists()

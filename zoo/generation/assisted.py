@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from zoo.generation.loop import Choice, is_end, start_of
+from zoo.generation.loop import Choice, is_end, start_of, stopping_after
 from zoo.generation.state import State
 from zoo.layers.cache import size_of
 
@@ -47,6 +47,8 @@ class Checked(NamedTuple):
         kept: How many of them follow tokens that agree, int32 `[R]`.
         going: Whether the next one does, bool `[R]`.
         over: Whether the last one that is kept ends the row, bool `[R]`.
+        state: With regard to stop strings behind them, int32 `[R]`, or ().
+        states: The same behind each of them, int32 `[R, N + 1]`, or ().
     """
 
     count: tf.Tensor
@@ -55,6 +57,8 @@ class Checked(NamedTuple):
     kept: tf.Tensor
     going: tf.Tensor
     over: tf.Tensor
+    state: Any
+    states: Any
 
 
 class Assisted(Choice):
@@ -157,6 +161,11 @@ class Assisted(Choice):
                 logprobs = tf.where(here, found[:, None], logprobs)
             ends = is_end(chosen, self.config)
             ends |= carry.step + count + 1 >= request.limits
+            state, stopped = stopping_after(request, checked.state, chosen)
+            ends |= stopped
+            states = checked.states
+            if request.stops:
+                states = tf.where(here, state[:, None], states)
             following = tf.gather(draft, tf.minimum(count + 1, self.slack), axis=1)
             agrees = (chosen == following) & (count < most)
             checked = Checked(
@@ -166,6 +175,8 @@ class Assisted(Choice):
                 kept=tf.where(checked.going, count + 1, checked.kept),
                 going=checked.going & agrees & ~ends,
                 over=checked.over | (checked.going & ends),
+                state=state,
+                states=states,
             )
             return (checked,)
 
@@ -176,6 +187,8 @@ class Assisted(Choice):
             kept=tf.zeros_like(draft[:, 0]),
             going=~carry.ended,
             over=tf.zeros_like(carry.ended),
+            state=carry.stopping,
+            states=tf.zeros_like(draft) if request.stops else (),
         )
         return tf.while_loop(more, step, [nothing], parallel_iterations=1)[0]
 
@@ -200,6 +213,9 @@ class Assisted(Choice):
         logprobs = carry.logprobs
         if self.config.output_logprobs:
             logprobs, _ = written(logprobs, checked.logprobs, 0, 0.0)
+        stopping = carry.stopping
+        if request.stops:
+            stopping = tf.gather(checked.states, count - 1, axis=1)
         own = carry.own
         return carry._replace(
             tokens=tokens,
@@ -209,6 +225,7 @@ class Assisted(Choice):
             # The last token is read with the next draft.
             cache=cache.rewound(start + step + count - 1),
             logprobs=logprobs,
+            stopping=stopping,
             own=Drafts(
                 drafting, own.passes + 1, own.drafted + most, own.accepted + count - 1
             ),

@@ -18,9 +18,16 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from zoo.errors import ConfigError
 from zoo.generation import processors, sampling
-from zoo.generation.loop import Carry, is_end, last_tokens, repeated_rows, start_of
+from zoo.generation.loop import (
+    Carry,
+    is_end,
+    last_tokens,
+    repeated_rows,
+    start_of,
+    stopping_after,
+    stopping_of,
+)
 from zoo.generation.results import Sequence
 from zoo.generation.state import State
 
@@ -89,21 +96,12 @@ class BeamSearch:
     Args:
         config: GenerationConfig.
         vocab_size: V.
-
-    Raises:
-        ConfigError: if the configuration has stop strings.
     """
 
     slack = 0
     needs_states = False
 
     def __init__(self, config, *, vocab_size):
-        if config.stop_strings:
-            raise ConfigError(
-                f"stop_strings={list(config.stop_strings)!r} and num_beams="
-                f"{config.num_beams} do not go together: beams are compared by tokens, "
-                "inside the compiled loop. Pass eos_token_id, or num_beams=1."
-            )
         self.config = config
         self.vocab_size = vocab_size
         self.groups = config.num_beam_groups
@@ -138,6 +136,7 @@ class BeamSearch:
             cache=cache.of_rows(rows),
             logprobs=tf.zeros([tf.size(rows), room]) if with_logprobs else (),
             own=own,
+            stopping=stopping_of(request, tokens, mask),
         )
         return self._write(request, logits, carry)
 
@@ -186,7 +185,9 @@ class BeamSearch:
         logits = tf.cast(logits, tf.float32)
         candidates = self._candidates(request, tf.nn.log_softmax(logits), carry)
         last = tf.repeat(carry.step + 1 >= request.limits, self.groups)
-        ends = self._ends(candidates.tokens, last)
+        states = tf.reshape(carry.stopping, [-1, self.size]) if request.stops else ()
+        _, stopped = self._stopping(request, states, candidates)
+        ends = self._ends(candidates.tokens, last) | stopped
         going_on = candidates.where(~ends).best(self.size)
         among_first = tf.range(self.looked_at) < self.size
         ending = candidates.where(ends & among_first).best(self.size)
@@ -212,6 +213,9 @@ class BeamSearch:
         rows = tf.range(tf.shape(closed)[0])[:, None] * self.size + going_on.parents
         rows = tf.reshape(rows, [-1])
         chosen = tf.reshape(going_on.tokens, [-1, 1])
+        stopping, _ = self._stopping(request, states, going_on)
+        if request.stops:
+            stopping = tf.reshape(stopping, [-1])
         column = tf.range(tf.shape(carry.tokens)[1]) == start_of(request) + carry.step
         logprobs = carry.logprobs
         if self.config.output_logprobs:
@@ -225,6 +229,7 @@ class BeamSearch:
             ended=tf.repeat(closed | last, self.size),
             logprobs=logprobs,
             own=Beams(going_on.sums, rows, hypotheses),
+            stopping=stopping,
         )
 
     def _candidates(self, request, log_probs, carry):
@@ -269,6 +274,16 @@ class BeamSearch:
             tokens=places % self.vocab_size,
             logprobs=logprobs,
         )
+
+    def _stopping(self, request, states, candidates):
+        """States of candidates with regard to stop strings, and which complete one.
+
+        Args:
+            states: Those of the open beams, int32 `[B G, k]`, or ().
+        """
+        if request.stops:
+            states = tf.gather(states, candidates.parents, batch_dims=1)
+        return stopping_after(request, states, candidates.tokens)
 
     def _ends(self, tokens, last):
         """Which candidates are not continued, bool `[B G, C]`."""
@@ -338,7 +353,12 @@ class DiverseBeamSearch(BeamSearch):
             scores = tf.reshape(scores, [*shape, self.vocab_size])[:, group]
             chosen = self._chosen(request, scores, sums[:, group], carry.step)
             found.append(chosen)
-            tokens = chosen.where(~is_end(chosen.tokens, self.config)).best(self.size)
+            states = ()
+            if request.stops:
+                states = tf.reshape(carry.stopping, shape)[:, group]
+            _, stopped = self._stopping(request, states, chosen)
+            going_on = ~(is_end(chosen.tokens, self.config) | stopped)
+            tokens = chosen.where(going_on).best(self.size)
             tokens = tf.where(closed[:, group], padding, tokens.tokens)
             taken += tf.reduce_sum(tf.one_hot(tokens, self.vocab_size), 1)
         return tf.nest.map_structure(

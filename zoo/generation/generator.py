@@ -17,7 +17,8 @@ from zoo.generation.loop import Choice, Loop, Request
 from zoo.generation.prompts import room, stacked
 from zoo.generation.results import Sequence, continuations, finish_reason
 from zoo.generation.sampling import fresh_seed
-from zoo.generation.streaming import chunk_size, cut_at, pieces
+from zoo.generation.stopping import StopTable
+from zoo.generation.streaming import chunk_size, pieces
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ NUMBERS = {
 }
 # Options that only the Python around a program reads.
 OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
+# Tables of stop strings that are kept, the ones used last.
+STOP_TABLES = 8
 # New tokens are given room by multiples of this.
 STEP = 32
 
@@ -53,7 +56,9 @@ class Generator:
 
     Args:
         model: See `zoo.generation.loop`. Besides, `prompt_name` says which input the
-            loop continues, and `check_prompts(rows)` refuses what is too long.
+            loop continues, `check_prompts(rows)` refuses what is too long, and
+            `spelling` says what tokens write (`zoo.tokenizers.decoders.Spelling`), or
+            is None.
         vocab_size: V.
 
     Attributes:
@@ -66,6 +71,7 @@ class Generator:
         self.vocab_size = vocab_size
         self.jit_compile = "auto"
         self.programs = {}
+        self._stop_tables = {}
 
     def __call__(self, rows, config, *, decode=None, assistant=None):
         """Continues prompts.
@@ -87,11 +93,8 @@ class Generator:
             nothing = Sequence("" if decode else None, [], "length")
             return [[nothing] * config.num_return_sequences for _ in rows]
         program = self._program(config, length, assistant)
-        if config.stop_strings:
-            *_, carry = self._chunks(program, request, config, decode)
-        else:
-            limit = int(tf.reduce_max(request.limits))
-            carry = program.go(request, program.begin(request), limit)
+        limit = int(tf.reduce_max(request.limits))
+        carry = program.go(request, program.begin(request), limit)
         found = program.strategy.results(request, carry)
         return self._sequences(found, rows, config, decode)
 
@@ -116,40 +119,40 @@ class Generator:
         program = self._program(config, length, assistant)
         written = (
             program.strategy.results(request, carry)[0][0].ids
-            for carry in self._chunks(program, request, config, decode)
+            for carry in self._chunks(program, request)
         )
         yield from pieces(written, row, decode, stops=config.stop_strings)
 
-    def _chunks(self, program, request, config, decode):
+    def _chunks(self, program, request):
         """Carries, a few steps apart, until all rows have ended."""
-        start, limit = request.tokens.shape[1], int(tf.reduce_max(request.limits))
+        limit = int(tf.reduce_max(request.limits))
         carry = program.begin(request)
         chunk = chunk_size(carry.tokens.shape[1])
         while True:
-            if config.stop_strings:
-                carry = self._stopped(carry, start, config.stop_strings, decode)
             yield carry
             step = int(carry.step)
             if step >= limit or bool(program.strategy.done(request, carry)):
                 return
             carry = program.go(request, carry, min(step + chunk, limit))
 
-    def _stopped(self, carry, start, stops, decode):
-        """The carry with rows ended that have written a stop string."""
-        if decode is None:
+    def _stop_table(self, stops):
+        """The StopTable of stop strings, or ()."""
+        if not stops:
+            return ()
+        spelling = self.model.spelling
+        if spelling is None:
             raise InputError(
                 f"stop_strings={stops!r} need a tokenizer, and this model has none. "
                 "Set model.tokenizer, or pass eos_token_id."
             )
-        mask, ended = carry.mask.numpy(), carry.ended.numpy().copy()
-        tokens = carry.tokens.numpy()
-        for i in range(len(tokens)):
-            row = tokens[i, start:][mask[i, start:]].tolist()
-            cut = cut_at(row, stops, decode)
-            if cut is not None:
-                mask[i, start + cut :] = False
-                ended[i] = True
-        return carry._replace(mask=tf.constant(mask), ended=tf.constant(ended))
+        known, table = self._stop_tables.pop(stops, (None, None))
+        if known is not spelling:  # the tokenizer may have been changed
+            table = StopTable.of(stops, spelling, vocab_size=self.vocab_size)
+            table = tf.nest.map_structure(tf.constant, table)
+        self._stop_tables[stops] = spelling, table
+        if len(self._stop_tables) > STOP_TABLES:
+            del self._stop_tables[next(iter(self._stop_tables))]
+        return table
 
     def _request(self, rows, config, assistant=None):
         """A Request, and the columns that its loop needs."""
@@ -196,6 +199,7 @@ class Generator:
                 for name, dtype in NUMBERS.items()
                 if getattr(config, name) != DEFAULTS[name]
             },
+            stops=self._stop_table(config.stop_strings),
         )
         return request, tokens.shape[1] + room(max(limits), STEP)
 

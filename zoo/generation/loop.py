@@ -13,6 +13,7 @@ import tensorflow as tf
 from zoo.generation import processors
 from zoo.generation.results import Sequence
 from zoo.generation.state import State
+from zoo.generation.stopping import MATCHED
 
 
 class Carry(NamedTuple):
@@ -27,6 +28,7 @@ class Carry(NamedTuple):
         logprobs: float32 `[R, S - start]`, log-probabilities of the written tokens, or
             () where nobody asked for them.
         own: What the strategy keeps besides.
+        stopping: State of each row with regard to stop strings, int32 `[R]`, or ().
     """
 
     tokens: tf.Tensor
@@ -36,6 +38,7 @@ class Carry(NamedTuple):
     cache: Any
     logprobs: Any = ()
     own: Any = ()
+    stopping: Any = ()
 
 
 class Request(NamedTuple):
@@ -48,6 +51,7 @@ class Request(NamedTuple):
         limits: Tokens that each prompt may be given, int32 `[B]`.
         seed: int64, a scalar; or `[B]`, then each prompt draws as if it were alone.
         values: Numbers of the configuration, by name, as scalars.
+        stops: StopTable, or () without stop strings.
     """
 
     inputs: dict
@@ -56,6 +60,7 @@ class Request(NamedTuple):
     limits: tf.Tensor
     seed: tf.Tensor
     values: dict
+    stops: Any = ()
 
 
 class Loop:
@@ -136,7 +141,10 @@ class Choice:
         if self.config.output_logprobs:
             room = tf.shape(tokens)[1] - tf.shape(request.tokens)[1]
             logprobs = tf.zeros([tf.shape(tokens)[0], room])
-        return Carry(tokens, mask, tf.constant(0), ended, cache, logprobs)
+        stopping = stopping_of(request, tokens, mask)
+        return Carry(
+            tokens, mask, tf.constant(0), ended, cache, logprobs, stopping=stopping
+        )
 
     def step(self, model, request, carry):
         last = last_tokens(carry, start_of(request))
@@ -181,12 +189,14 @@ class Choice:
             logprobs = tf.where(place, found[:, None], logprobs)
         limits = tf.repeat(request.limits, self.copies)
         ended = carry.ended | is_end(chosen, self.config) | (carry.step + 1 >= limits)
+        stopping, stopped = stopping_after(request, carry.stopping, chosen)
         return carry._replace(
             tokens=tokens,
             mask=carry.mask | (column & written[:, None]),
             step=carry.step + 1,
-            ended=ended,
+            ended=ended | stopped,
             logprobs=logprobs,
+            stopping=stopping,
         )
 
     def _chosen(self, request, logits, state):
@@ -223,6 +233,19 @@ def streams(seed, count, copies):
 def last_tokens(carry, start):
     """The tokens written last, `[R, 1]`."""
     return carry.tokens[:, start + carry.step - 1][:, None]
+
+
+def stopping_of(request, tokens, mask):
+    """States of rows with regard to stop strings, nothing written yet; or ()."""
+    return request.stops.begin(tokens, mask) if request.stops else ()
+
+
+def stopping_after(request, states, tokens):
+    """States behind one more token, and whether a stop string is complete, bool."""
+    if not request.stops:
+        return (), tf.zeros_like(tokens, tf.bool)
+    states = request.stops.after(states, tokens)
+    return states, states == MATCHED
 
 
 def is_end(tokens, config):

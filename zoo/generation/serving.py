@@ -7,6 +7,7 @@ import tensorflow as tf
 from zoo.errors import ConfigError
 from zoo.generation.generator import strategy_of
 from zoo.generation.loop import Loop, Request, repeated_rows, start_of
+from zoo.generation.stopping import StopTable
 
 
 class Server:
@@ -16,7 +17,8 @@ class Server:
     is compiled for a length.
 
     Args:
-        model: See `zoo.generation.loop`; besides `prompt_name` and `room_after`.
+        model: See `zoo.generation.loop`; besides `prompt_name`, `room_after` and
+            `longest_prompt`.
         tokenizer: zoo.Tokenizer.
         config: GenerationConfig.
         vocab_size: V.
@@ -28,13 +30,12 @@ class Server:
 
     def __init__(self, model, tokenizer, config, *, vocab_size, assistant=None):
         config.check(vocab_size)
-        for name in ("stop_strings", "prefix_allowed_tokens_fn"):
-            if value := getattr(config, name):
-                raise ConfigError(
-                    f"{name}={value!r} needs Python between the steps, which a "
-                    "SavedModel does not have. Leave it out; eos_token_id ends rows "
-                    "inside it."
-                )
+        if config.needs_python:
+            raise ConfigError(
+                f"prefix_allowed_tokens_fn={config.prefix_allowed_tokens_fn!r} needs "
+                "Python between the steps, which a SavedModel does not have. Leave it "
+                "out."
+            )
         strategy = strategy_of(config, vocab_size=vocab_size, assistant=assistant)
         if not hasattr(strategy, "written"):
             raise ConfigError(
@@ -45,6 +46,11 @@ class Server:
         self.tokenizer = tokenizer
         self.config = config
         self.strategy: Any = strategy
+        self.stops: Any = ()
+        if config.stop_strings:
+            self.stops = StopTable.of(
+                config.stop_strings, tokenizer.spelling, vocab_size=vocab_size
+            )
 
     def __call__(self, text, seed=None):
         """Answers texts.
@@ -118,13 +124,15 @@ class Server:
             lengths = tf.ones_like(lengths)
         places = self.model.room_after(lengths) - int(self.strategy.needs_states)
         limits = tf.minimum(self._limits(lengths), places)
-        return Request(inputs, tokens, padding, limits, seed, {}), prompts
+        return Request(inputs, tokens, padding, limits, seed, {}, self.stops), prompts
 
     def _checked(self, rows):
         """The same rows, once it is known that there are positions for them."""
-        places = self.model.room_after(tf.cast(rows.row_lengths(), tf.int32))
+        limit = self.model.longest_prompt
+        if limit is None:
+            return rows
         return _required(
-            tf.reduce_all(places > 0),
+            tf.reduce_all(rows.row_lengths() <= limit),
             "a prompt has more tokens than the model has positions for "
             "(max_position_embeddings).",
             rows,

@@ -51,18 +51,3 @@ def finished(text, stops=()):
                 ready = ready[:-size]
                 break
     return ready
-
-
-def cut_at(ids, stops, decode):
-    """How many of `ids` are needed until a stop string is complete; None if none is."""
-    if not any(stop in decode([ids])[0] for stop in stops):
-        return None
-    low, high = 1, len(ids)
-    while low < high:
-        middle = (low + high) // 2
-        text = decode([ids[:middle]])[0]
-        if any(stop in text for stop in stops):
-            high = middle
-        else:
-            low = middle + 1
-    return low

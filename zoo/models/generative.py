@@ -300,6 +300,11 @@ class GenerativeModel(TransformerModel):
     def _has_tokenizer(self):
         return self._tokenizer is not None or bool(self._tokenizer_files)
 
+    @property
+    def spelling(self):
+        """What each token adds to a text; None without a tokenizer."""
+        return self.tokenizer.spelling if self._has_tokenizer() else None
+
     def _decode(self, rows):
         return self.tokenizer.decode(rows, skip_special_tokens=True)
 

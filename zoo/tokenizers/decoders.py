@@ -5,6 +5,7 @@ vocabulary: once for a token that stands first, once for any other place.
 """
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +31,24 @@ _CLEANUP = (
 )
 
 
+class Spelling(NamedTuple):
+    """What each token adds to a text, special tokens left out.
+
+    A text is the bytes of its tokens, one behind another. (Runs of byte tokens that are
+    not UTF-8 are shown as U+FFFD besides.)
+
+    Attributes:
+        first, rest: Bytes of each id where it is the first token, and elsewhere.
+        shown: Whether it is a token that is not special, bool `[vocab_size]`.
+        stripped: What a text loses at its beginning, bytes, and how often at most.
+    """
+
+    first: np.ndarray
+    rest: np.ndarray
+    shown: np.ndarray
+    stripped: tuple[bytes, int]
+
+
 class Decoder:
     """Ids to text.
 
@@ -50,6 +69,7 @@ class Decoder:
         self._fused = False
         self._repair = False
         self._finish = []
+        self._stripped = (b"", 0)
         if section is None:
             self._rest = [" " + piece for piece in self._rest]
         else:
@@ -60,6 +80,13 @@ class Decoder:
         self._known = np.array(known)
         self._ordinary = self._known.copy()
         self._ordinary[list(special)] = False
+        size = len(known)
+        self.spelling = Spelling(
+            first=self._tables[:size],
+            rest=self._tables[size:],
+            shown=self._ordinary,
+            stripped=self._stripped,
+        )
 
     def __call__(self, ids, *, skip_special_tokens):
         """Ids, ragged int32 `[N, (tokens)]`, to strings `[N]`."""
@@ -161,6 +188,8 @@ class Decoder:
                     WHERE, "Strip at the end of a text", ["start"]
                 )
             self._finish.pop()
+            if start:
+                self._stripped = (mark.encode(), self._stripped[1] + start)
         else:
             self._each(lambda token, first: _stripped(token, mark, start, stop))
 

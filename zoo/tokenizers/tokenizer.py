@@ -268,6 +268,11 @@ class Tokenizer(tf.Module):
         row = tf.RaggedTensor.from_row_lengths(tf.constant(ids, tf.int32), [len(ids)])
         return self._decode_rows(row, skip_special_tokens).numpy()[0].decode()
 
+    @property
+    def spelling(self):
+        """What each token adds to a text: see `zoo.tokenizers.decoders.Spelling`."""
+        return self._decoder.value.spelling
+
     def _decode_tensor(self, ids, skip):
         if isinstance(ids, tf.RaggedTensor):
             return self._decode_rows(tf.cast(ids, tf.int32), skip)
