@@ -39,6 +39,12 @@ class _KnowsWeights(keras.optimizers.Optimizer):
         factor = self._factors[self._get_variable_index(variable)]
         return learning_rate if factor == 1.0 else learning_rate * factor
 
+    def _clip_gradients(self, grads):
+        """As Keras's, but that the global norm takes one pass and not three."""
+        if self.clipnorm or not self.global_clipnorm:
+            return super()._clip_gradients(grads)
+        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+
     def _use_weight_decay(self, variable):
         return len(variable.shape) > 1 and super()._use_weight_decay(variable)
 
