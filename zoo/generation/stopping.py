@@ -43,17 +43,17 @@ class StopTable(NamedTuple):
         """
         stops = [stop.encode() for stop in stops]
         steps, start = _byte_steps(stops, *spelling.stripped)
-        states = np.arange(len(steps))
+        states = np.arange(len(steps), dtype=np.int32)
         shown = np.flatnonzero(spelling.shown[:vocab_size])
         following = np.repeat(states[:, None], vocab_size, 1)
         following[:, shown] = _read(steps, states, spelling.rest[shown])
         following[FIRST] = FIRST
-        start = np.array([start])
+        start = np.array([start], np.int32)
         following[FIRST, shown] = _read(steps, start, spelling.first[shown])[0]
-        columns, kinds = np.unique(following, axis=1, return_inverse=True)
+        columns, kinds = _columns(following)
         room = np.zeros([bucket(size) for size in columns.shape], np.int32)
         room[: columns.shape[0], : columns.shape[1]] = columns
-        return cls(kinds.reshape(-1).astype(np.int32), room)
+        return cls(kinds.astype(np.int32), room)
 
     def begin(self, tokens, mask):
         """States behind prompts, int32 `[R]`: whether they have a text.
@@ -124,3 +124,17 @@ def _read(steps, states, texts):
     result = np.empty_like(found)
     result[:, order] = found
     return result
+
+
+def _columns(table):
+    """The columns that differ, and which of them each column is."""
+    # By a number for each, because sorting columns takes seconds.
+    weights = np.random.default_rng(0).integers(1, 2**62, len(table))
+    _, places, kinds = np.unique(
+        weights @ table.astype(np.int64), return_index=True, return_inverse=True
+    )
+    columns, kinds = table[:, places], kinds.reshape(-1)
+    if (columns[:, kinds] == table).all():
+        return columns, kinds
+    columns, kinds = np.unique(table, axis=1, return_inverse=True)
+    return columns, kinds.reshape(-1)
