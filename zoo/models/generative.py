@@ -268,13 +268,32 @@ class GenerativeModel(TransformerModel):
 
     def check_prompts(self, rows):
         """Refuses what the model has no positions for."""
-        limit, counted = self.config.max_position_embeddings, self._counts_positions
-        longest = max(map(len, rows))
-        if counted and longest > limit:
+        limit, longest = self.longest_prompt, max(map(len, rows))
+        if limit is not None and longest > limit:
+            cure = (
+                ""
+                if self._counts_positions
+                else (
+                    ", or give the configuration a rope_scaling, or a larger "
+                    "max_position_embeddings if the model was trained for it"
+                )
+            )
             raise InputError(
                 f"a prompt has {longest} tokens, but the model has positions for "
-                f"{limit} (max_position_embeddings). Shorten it."
+                f"{limit} (max_position_embeddings). Shorten it{cure}."
             )
+
+    @property
+    def longest_prompt(self):
+        """Tokens that a prompt may have; None: any number.
+
+        Rotary positions go on beyond those that a model was trained for, and what it
+        writes there is no language; with a scaling they are meant to.
+        """
+        rotary = self.config.position == "rotary" and not self.config.rope_scaling
+        if rotary or self._counts_positions:
+            return self.config.max_position_embeddings
+        return None
 
     def room_after(self, length):
         """Tokens that there are positions for behind so many; the last needs none."""
