@@ -164,7 +164,7 @@ def test_the_report_counts_and_shows():
     assert removed["length"] == removed["exact"] == 1 and sum(removed.values()) == 2
     assert report.rules["markup"].changed == 1
     assert report.rules["length"].examples == [
-        {"before": "hm", "after": None, "why": "1 words, fewer than 3"}
+        {"before": "hm", "after": None, "why": "words: 1, fewer than 3"}
     ]
     text = "\n".join(report.lines())
     assert "2 of 4 records kept (50.0%)" in text

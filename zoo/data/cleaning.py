@@ -457,9 +457,9 @@ def _length(cleaning):
     def apply(text):
         count = len(words_of(text))
         if count < cleaning.min_words:
-            return Removed(f"{count} words, fewer than {cleaning.min_words}")
+            return Removed(f"words: {count}, fewer than {cleaning.min_words}")
         if count > cleaning.max_words:
-            return Removed(f"{count} words, more than {cleaning.max_words}")
+            return Removed(f"words: {count}, more than {cleaning.max_words}")
         return text
 
     return apply
