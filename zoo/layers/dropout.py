@@ -4,6 +4,9 @@ On a CPU the random numbers of attention dropout cost more than the attention: h
 bits take half the time, and a rate is still met to within 1 / 65,536.
 """
 
+import contextlib
+import threading
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,7 +35,8 @@ class Dropout(keras.layers.Layer):
         if not training or self.generator is None:
             return x
         dropped = min(round(self.rate * 65_536), 65_535)
-        bits = random_bits(tf.shape(x), tf.cast(self.generator.next(), tf.int32))
+        seed = next_seed(self.generator)
+        bits = random_bits(tf.shape(x), tf.cast(seed, tf.int32))
         kept = tf.cast(bits >= np.uint16(dropped), x.dtype)
         return x * (kept * tf.cast(65_536 / (65_536 - dropped), x.dtype))
 
@@ -41,6 +45,48 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+class Draws:
+    """The seeds that dropout takes in a computation, for the same computation again."""
+
+    def __init__(self):
+        self.seeds = []
+        self.again = None
+
+    @contextlib.contextmanager
+    def kept(self):
+        """Inside, dropout draws as ever, and its seeds are remembered."""
+        before, _place.draws = getattr(_place, "draws", None), self
+        try:
+            yield
+        finally:
+            _place.draws = before
+
+    @contextlib.contextmanager
+    def repeated(self):
+        """Inside, dropout takes the remembered seeds in their order."""
+        self.again = iter(self.seeds)
+        try:
+            with self.kept():
+                yield
+        finally:
+            self.again = None
+
+    def seed(self, generator):
+        if self.again is not None:
+            return next(self.again)
+        self.seeds.append(generator.next())
+        return self.seeds[-1]
+
+
+_place = threading.local()  # which Draws the computation of a thread belongs to
+
+
+def next_seed(generator):
+    """The next seed of a generator, or of the Draws that are open."""
+    draws = getattr(_place, "draws", None)
+    return generator.next() if draws is None else draws.seed(generator)
 
 
 def random_bits(shape, seed):

@@ -1,5 +1,6 @@
 """A stack of blocks: what an encoder and a decoder are, but for their embeddings."""
 
+import functools
 from typing import NamedTuple
 
 import keras
@@ -8,9 +9,10 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.layers.block import Block
 from zoo.layers.cache import Cache, Memory, size_of
+from zoo.layers.checkpointing import recomputed
 from zoo.layers.dropout import Dropout
 from zoo.layers.initializers import in_outline
-from zoo.layers.masks import attention_bias, visible_keys
+from zoo.layers.masks import AttentionBias, attention_bias, visible_keys
 from zoo.layers.norms import Norm
 from zoo.layers.positions import RelativeBias, alibi_bias, rotary_angles
 
@@ -45,7 +47,13 @@ class Stack(keras.layers.Layer):
         depth: Number of blocks applied; None: `config.num_hidden_layers`.
         causal: Whether a token sees only those before it.
         cross: Whether the blocks attend to an encoder as well.
+
+    Attributes:
+        gradient_checkpointing: Whether training keeps the inputs of blocks alone, and
+            computes each block once more for its gradient.
     """
+
+    gradient_checkpointing = False
 
     def __init__(self, config, *, depth=None, causal=False, cross=False, **kwargs):
         super().__init__(autocast=False, **kwargs)  # biases and angles stay float32
@@ -284,15 +292,20 @@ class Stack(keras.layers.Layer):
             table = min(self._group(layer), len(self.relative_biases) - 1)
             if (window, table) not in biases:
                 biases[window, table] = bias(window, table)
-            x = self._block(layer)(
-                x,
-                bias=biases[window, table],
+            run = functools.partial(
+                self._block(layer),
                 angles=angles,
-                states=states[layer],
-                states_bias=states_bias,
                 first=first if layer == self.depth - 1 else None,
                 memory=memories[layer] if memories else None,
                 training=training,
+            )
+            if self.gradient_checkpointing and training:
+                run = recomputed_block(run)
+            x = run(
+                x,
+                bias=biases[window, table],
+                states=states[layer],
+                states_bias=states_bias,
             )
         if self.final_norm is not None:
             x = self.final_norm(x)
@@ -327,3 +340,17 @@ class Stack(keras.layers.Layer):
             "causal": self.causal,
             "cross": self.cross,
         }
+
+
+def recomputed_block(run):
+    """A block that keeps nothing for its gradient but what it is given."""
+
+    def call(x, *, bias, states, states_bias):
+        def compute(x, states, *biases):
+            own, across = AttentionBias(*biases[:2]), AttentionBias(*biases[2:])
+            return run(x, bias=own, states=states, states_bias=across)
+
+        across = states_bias or AttentionBias()
+        return recomputed(compute)(x, states, *bias, *across)
+
+    return call
