@@ -100,13 +100,14 @@ def test_signs_are_no_text_but_marks_and_some_emoji_are():
 def test_repetition_is_found_with_and_without_spaces():
     for text in (
         "buy now cheap " * 10,
-        "好好好好好好好好好好好好好好好好好好好好",
+        "好" * 40,
         CHINESE + "快来买吧便宜又好用的东西" * 4,
         "\n".join(["same line"] * 3 + ["another line", "and one more"]),
         ENGLISH + " " + ENGLISH,
     ):
         assert applied("repetition", text) is None, text
-    for text in (ENGLISH, CHINESE, "ha ha ha"):
+    twice = f"at the end of {ENGLISH} and then the end of it"
+    for text in (ENGLISH, CHINESE, "ha ha ha", twice):
         assert applied("repetition", text) == text
 
 

@@ -22,7 +22,7 @@ from zoo.data.duplicates import NearDuplicates
 from zoo.data.words import words_of
 
 FEW_WORDS = 30  # of a line that may be boiler-plate
-ENOUGH_WORDS = 20  # for shares of n-grams to say anything
+ENOUGH_WORDS = 30  # for shares of n-grams to say anything
 
 
 class Removed(str):
@@ -280,12 +280,12 @@ def _ngrams(ids, n):
 
 
 def _most_common(ids, sizes, n):
-    """Characters that the most common n-gram takes; 0 where none comes twice."""
+    """Characters that one n-gram takes, at most; what is said twice does not count."""
     _, first, counts = np.unique(_ngrams(ids, n), return_index=True, return_counts=True)
-    if counts.max() < 2:
+    if counts.max() < 3:
         return 0
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    return int((counts * (ends[first + n] - ends[first]))[counts > 1].max())
+    return int((counts * (ends[first + n] - ends[first]))[counts > 2].max())
 
 
 def _repeated(ids, sizes, n):
