@@ -44,6 +44,11 @@ def talking(template=TURNS, **settings):
             "tokenizer_config.json": json.dumps(settings).encode(),
         }
     )
-    model = tiny.make("grouped", vocab_size=tokenizer.vocab_size, eos_token_id=2)
+    model = tiny.make(
+        "grouped",
+        vocab_size=tokenizer.vocab_size,
+        eos_token_id=2,
+        max_position_embeddings=512,  # conversations grow
+    )
     model.tokenizer = tokenizer
     return model

@@ -152,6 +152,11 @@ def test_models_of_sources_are_pointed_to_log_likelihood(source_model):
         zoo.perplexity(source_model, [[5, 6]])
 
 
+def test_a_name_is_no_model():
+    with pytest.raises(InputError, match="model is str; expected a zoo model"):
+        zoo.perplexity("gpt2", [[5, 6]])
+
+
 def test_pairs_that_are_none_are_refused(models):
     with pytest.raises(InputError, match="2 prompts and 1 continuations"):
         zoo.log_likelihood(models["learned"], [[5], [6]], [[7]])

@@ -164,10 +164,15 @@ def test_a_prompt_may_fill_all_positions_but_not_more(plain):
         plain["learned"].generate([[5], [*row, 5]])
 
 
-def test_rotary_positions_have_no_end(plain):
-    row = np.random.default_rng(2).integers(3, SIZE, 70).tolist()
+def test_rotary_positions_end_for_prompts_but_not_for_what_is_written(plain):
+    row = np.random.default_rng(2).integers(3, SIZE, 62).tolist()
     found = plain["window"].generate(row, max_new_tokens=5)
     assert found == by_hand(plain["window"], row, 5)
+    with pytest.raises(InputError, match=r"65 tokens.* 64 .*or give.* a rope_scaling"):
+        plain["window"].generate([5] * 65)
+    scaled = make("grouped", rope_scaling={"rope_type": "linear", "factor": 2.0})
+    scaled.check_prompts([[5] * 65])
+    plain["t5"].check_prompts([[5] * 65])
 
 
 # --- What goes in and comes out ---------------------------------------------------
@@ -252,7 +257,10 @@ def test_a_stream_of_ids_is_the_ids(plain):
         ([-1], r"has the id -1"),
         (7, r"prompts=7: expected a text"),
         (None, r"prompts=None"),
+        ([[3], [4, [5]]], r"a prompt has rows of unequal length"),
+        (tf.constant([["a"]]), r"texts of shape \(1, 1\); expected \[B\]"),
         ({"ids": [[3]]}, r"\['ids'\]; expected input_ids"),
+        ({"input_ids": [[3], [4, 5]]}, r"input_ids has rows of unequal length"),
         ({"input_ids": [3]}, r"expected \[B, T\]"),
         ({"input_ids": [[3]], "attention_mask": [[1, 1]]}, r"attention_mask \(1, 2\)"),
     ],
@@ -267,9 +275,17 @@ def test_text_without_a_tokenizer_is_refused(plain):
         plain["learned"].generate("hello")
 
 
-def test_several_prompts_are_no_stream(plain):
+def test_a_stream_is_one_sequence_of_one_prompt(plain):
+    model = plain["learned"]
     with pytest.raises(InputError, match="stream=True takes one prompt"):
-        plain["learned"].generate([[3], [4]], stream=True)
+        model.generate([[3], [4]], stream=True)
+    for options, match in (
+        ({"num_beams": 2}, "num_beams=2"),
+        ({"do_sample": True, "num_return_sequences": 2}, "num_return_sequences=2"),
+        ({"output_logprobs": True}, "output_logprobs=True"),
+    ):
+        with pytest.raises(ConfigError, match=f"stream=True and {match}"):
+            next(model.generate([3], stream=True, **options))
 
 
 # --- Options ----------------------------------------------------------------------

@@ -45,6 +45,7 @@ def perplexity(model, texts, *, stride=None, max_length=None, batch_size=1):
         InputError: if the model has no perplexity, if no token can be scored, or if
             lengths make no sense.
     """
+    _check_model(model)
     if model.prompt_name != "input_ids":
         raise InputError(
             f"{type(model).__name__} writes answers to sources, and has no perplexity "
@@ -100,6 +101,7 @@ def log_likelihood(model, prompts, continuations, *, batch_size=8):
         InputError: if there are not as many continuations as prompts, or one is empty,
             or a pair has more tokens than the model has positions for.
     """
+    _check_model(model)
     prompts = _read(model, prompts, "prompts")
     special = model.prompt_name != "input_ids"
     continuations = _read(model, continuations, "continuations", special=special)
@@ -131,6 +133,14 @@ def windows(row, *, stride, max_length):
         scored = max(scored, end)
         if end == len(row):
             return
+
+
+def _check_model(model):
+    if not hasattr(model, "prompt_name"):
+        raise InputError(
+            f"model is {type(model).__name__}; expected a zoo model that writes, such "
+            "as GPTModel.from_pretrained(...)."
+        )
 
 
 def _pair(model, prompt, following):

@@ -105,7 +105,8 @@ class Generator:
             Pieces of text that never cut a character; lists of ids without `decode`.
 
         Raises:
-            ConfigError: if the configuration has beams.
+            ConfigError: if the configuration has beams, or asks for several sequences
+                or for what is known of a whole one.
         """
         config.check(self.vocab_size)
         if config.num_beams > 1:
@@ -113,6 +114,17 @@ class Generator:
                 f"stream=True and num_beams={config.num_beams}: which beam is the best "
                 "is known at the end, so nothing can be shown before. Leave one out."
             )
+        for name in (
+            "num_return_sequences",
+            "return_dict_in_generate",
+            "output_scores",
+            "output_logprobs",
+        ):
+            if getattr(config, name) != DEFAULTS[name]:
+                raise ConfigError(
+                    f"stream=True and {name}={getattr(config, name)!r}: a stream is "
+                    "the pieces of one sequence, and nothing else. Leave one out."
+                )
         request, length = self._request([row], config, assistant)
         if not int(request.limits[0]):
             return

@@ -336,7 +336,11 @@ class GenerativeModel(TransformerModel):
             rows = _masked(prompts)
         else:
             if tf.is_tensor(prompts) and prompts.dtype == tf.string:
-                prompts = [text.decode() for text in np.atleast_1d(prompts.numpy())]
+                if prompts.shape.rank > 1:
+                    raise InputError(
+                        f"prompts are texts of shape {prompts.shape}; expected [B]."
+                    )
+                prompts = list(np.atleast_1d(prompts.numpy()))
             if isinstance(prompts, tf.Tensor | tf.RaggedTensor):
                 prompts = prompts.numpy()
             if not np.iterable(prompts):
@@ -356,7 +360,7 @@ class GenerativeModel(TransformerModel):
         return found["input_ids"].to_list()
 
     def _read_row(self, row, config):
-        ids = np.asarray(row)
+        ids = _array(row, "a prompt")
         if ids.size == 0:
             if config.bos_token_id is None:
                 raise InputError(
@@ -397,11 +401,22 @@ def _masked(inputs):
             f"prompts are a dictionary with {sorted(inputs)}; expected input_ids and, "
             "where rows are padded, attention_mask."
         )
-    ids = np.asarray(inputs["input_ids"])
-    mask = np.asarray(inputs.get("attention_mask", np.ones_like(ids)))
+    ids = _array(inputs["input_ids"], "input_ids")
+    mask = _array(inputs.get("attention_mask", np.ones_like(ids)), "attention_mask")
     if ids.ndim != 2 or mask.shape != ids.shape:
         raise InputError(
             f"input_ids has shape {ids.shape} and attention_mask {mask.shape}; "
             "expected [B, T] both."
         )
     return [row[keep != 0] for row, keep in zip(ids, mask, strict=True)]
+
+
+def _array(values, name):
+    """`values` as an array; rows of unequal length are none."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"{name} has rows of unequal length. Give a list of lists of ids, or pad "
+            "them and say where with attention_mask."
+        ) from None
