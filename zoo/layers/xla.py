@@ -11,9 +11,10 @@ def in_xla():
     return control_flow_util.GraphOrParentsInXlaContext(ops.get_default_graph())
 
 
+@tf.custom_gradient
 def barrier(x):
     """`x`, over which XLA moves no operation. Only where `in_xla()`."""
-    return xla.optimization_barrier(x)[0]
+    return xla.optimization_barrier(x)[0], lambda upstream: upstream
 
 
 def write_slice(x, update, place):
