@@ -84,7 +84,15 @@ def test_a_seed_gives_what_generate_draws_for_the_prompt_alone(models, kind, tmp
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("window", {"num_beams": 3, "num_return_sequences": 2, "early_stopping": True}),
+        (
+            "window",
+            {
+                "num_beams": 3,
+                "num_return_sequences": 2,
+                "early_stopping": True,
+                "stop_strings": ["a", "|"],
+            },
+        ),
         ("t5", {"num_beams": 2, "length_penalty": 0.5, "eos_token_id": [5, 9]}),
         ("learned", {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.7}),
     ],

@@ -131,6 +131,7 @@ def test_beams_end_with_a_stop_string_as_with_an_end_token():
         assert any(2 in ids for group in stopped for ids, _ in group)
 
 
+@pytest.mark.parity  # takes the time of others; beams are served with them anyway
 def test_beams_end_with_a_stop_string_that_spans_tokens(writer):
     options = {"max_new_tokens": 12, "num_beams": 2, "return_dict_in_generate": True}
     free = writer.generate("the cat", **options)
@@ -142,6 +143,7 @@ def test_beams_end_with_a_stop_string_that_spans_tokens(writer):
     assert found.text.endswith(stop) and found.text.count(stop) == 1
 
 
+@pytest.mark.parity
 def test_they_are_served_with_beams(writer, tmp_path):
     options = {"max_new_tokens": 10, "num_beams": 2}
     whole = writer.generate(tiny.TEXTS, **options)
