@@ -215,7 +215,8 @@ def test_a_keras_file_keeps_what_is_frozen_and_how_it_was_compiled(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert again.frozen() == model.frozen() != []
-    assert again._own_arguments == {"micro_batch_size": 3, "nonfinite": "skip"}
+    assert again._own_arguments == model._own_arguments
+    assert again._own_arguments["micro_batch_size"] == 3
     assert again.optimizer.learning_rate == model.optimizer.learning_rate
     for one in (model, again):
         one.train_on_batch({"input_ids": IDS})
@@ -236,3 +237,21 @@ def test_what_is_for_the_chosen_optimizer_is_refused_beside_another():
         make("gpt2").compile(keras.optimizers.SGD(), layer_decay=0.9)
     with pytest.raises(InputError, match="micro_batch_size=0"):
         make("gpt2").compile(micro_batch_size=0)
+
+
+def test_a_loss_of_ones_own_gets_the_labels_as_they_are():
+    model = small(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    found = model.evaluate(IDS[:, :-1], IDS[:, 1:], verbose=0)
+    assert found[0] == pytest.approx(by_hand(model, mask=np.ones_like(IDS)), rel=1e-4)
+
+
+def test_gradient_checkpointing_trains_to_the_same_weights():
+    plain, sparing = small(), small(gradient_checkpointing=True)
+    sparing.set_weights(plain.get_weights())
+    assert sparing.decoder.gradient_checkpointing
+    for model in (plain, sparing):
+        model.fit(IDS, batch_size=3, verbose=0)
+    for one, other in zip(values(plain), values(sparing), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    sparing.compile()
+    assert not sparing.decoder.gradient_checkpointing

@@ -15,6 +15,7 @@ from zoo.layers.stack import Stack
 from zoo.models.base import language_model_head
 from zoo.models.generative import GenerativeModel
 from zoo.training.labels import causal_labels, next_tokens
+from zoo.training.losses import CrossEntropy
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -70,6 +71,8 @@ class GPTModel(GenerativeModel):
         named = inputs if isinstance(inputs, dict) else {"input_ids": inputs}
         if "input_ids" not in named:
             return inputs, labels, weights  # the call says what is missing
+        if labels is not None and not isinstance(self.loss, CrossEntropy):
+            return inputs, labels, weights  # as the user's own loss takes them
         labels = causal_labels(
             named["input_ids"],
             labels,
