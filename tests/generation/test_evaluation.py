@@ -135,7 +135,7 @@ def test_log_likelihood_is_that_of_generate(models):
         ([[5]], {}, "no token to score"),
         ([], {}, "no token to score"),
         (5, {}, "texts=5"),
-        ([[5, SIZE]], {}, f"from 0 to {SIZE - 1}"),
+        ([[5, SIZE]], {}, f"the vocabulary has 0 to {SIZE - 1}"),
         ([5, 6], {"max_length": 13}, r"max_length=13: .* from 2 to 12"),
         ([5, 6], {"max_length": 8, "stride": 9}, r"stride=9: .*max_length=8"),
         ([5, 6], {"stride": 0}, r"stride=0"),

@@ -257,7 +257,7 @@ def test_a_stream_of_ids_is_the_ids(plain):
         ([-1], r"has the id -1"),
         (7, r"prompts=7: expected a text"),
         (None, r"prompts=None"),
-        ([[3], [4, [5]]], r"a prompt has rows of unequal length"),
+        ([[3], [4, [5]]], r"one of the prompts has rows of unequal length"),
         (tf.constant([["a"]]), r"texts of shape \(1, 1\); expected \[B\]"),
         ({"ids": [[3]]}, r"\['ids'\]; expected input_ids"),
         ({"input_ids": [[3], [4, 5]]}, r"input_ids has rows of unequal length"),

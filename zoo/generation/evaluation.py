@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from zoo.compile_policy import jit_compile
 from zoo.errors import InputError
-from zoo.generation.prompts import bucket, stacked
+from zoo.generation.prompts import begun, bucket, read_rows, stacked
 
 IGNORED = -1  # what is no target
 
@@ -112,7 +112,7 @@ def log_likelihood(model, prompts, continuations, *, batch_size=8):
         )
     examples = []
     for prompt, following in zip(prompts, continuations, strict=True):
-        if not len(following):
+        if not following:
             raise InputError("a continuation is empty: it has no token to score.")
         examples.append(_pair(model, prompt, following))
     return _scores(model, examples, batch_size)
@@ -154,12 +154,7 @@ def _pair(model, prompt, following):
             )
         inputs = {"input_ids": prompt, "decoder_input_ids": [first, *following[:-1]]}
         return inputs, np.asarray(following)
-    if not len(prompt):
-        if model.config.bos_token_id is None:
-            raise InputError(
-                "a prompt is empty, and the model has no bos_token_id to begin with."
-            )
-        prompt = [model.config.bos_token_id]
+    prompt = begun(prompt, model.config.bos_token_id)
     model.check_prompts([[*prompt, *following[:-1]]])
     targets = np.array([*[IGNORED] * (len(prompt) - 1), *following])
     return {"input_ids": [*prompt, *following[:-1]]}, targets
@@ -167,33 +162,15 @@ def _pair(model, prompt, following):
 
 def _read(model, texts, name, *, special=True):
     """Rows of ids from a text, texts, ids or rows of ids."""
-    if isinstance(texts, str | bytes):
-        texts = [texts]
-    if isinstance(texts, tf.Tensor | tf.RaggedTensor):
-        texts = texts.numpy()
-    if not np.iterable(texts):
-        raise InputError(f"{name}={texts!r}: expected a text, a list of texts, or ids.")
-    rows = list(texts)
-    if rows and isinstance(rows[0], str | bytes):
-        rows = model.tokenizer(
-            rows, padding=None, truncation=None, add_special_tokens=special
-        )["input_ids"].to_list()
-    elif rows and np.ndim(rows[0]) == 0:
-        rows = [rows]
+
+    def encode(texts):
+        found = model.tokenizer(
+            texts, padding=None, truncation=None, add_special_tokens=special
+        )
+        return found["input_ids"].to_list()
+
     size = model.config.vocab_size
-    for row in rows:
-        ids = np.asarray(row)
-        if ids.size and not (
-            ids.ndim == 1
-            and ids.dtype.kind in "iu"
-            and ids.min() >= 0
-            and ids.max() < size
-        ):
-            raise InputError(
-                f"{name}: expected texts, or lists of ids from 0 to {size - 1} "
-                f"(vocab_size); one is {ids.tolist()!r:.60}."
-            )
-    return rows
+    return read_rows(texts, name=name, encode=encode, vocab_size=size)[0]
 
 
 def _scores(model, examples, batch_size):

@@ -4,7 +4,6 @@ import json
 import weakref
 from functools import cached_property
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.errors import ConfigError, InputError
@@ -12,6 +11,7 @@ from zoo.export import export_saved_model as write_saved_model
 from zoo.files import read_json
 from zoo.generation.config import DEFAULT_ASSISTANT_TOKENS, GenerationConfig
 from zoo.generation.generator import Generator
+from zoo.generation.prompts import begun, read_rows
 from zoo.generation.serving import Server
 from zoo.models.base import TransformerModel, logits
 from zoo.training.losses import CrossEntropy
@@ -329,56 +329,15 @@ class GenerativeModel(TransformerModel):
 
     def _read_prompts(self, prompts, config):
         """Rows of ids, "text" or "ids", and whether it is a single prompt."""
-        kind, single = "ids", False
-        if isinstance(prompts, str | bytes):
-            prompts, single = [prompts], True
-        if isinstance(prompts, dict):
-            rows = _masked(prompts)
-        else:
-            if tf.is_tensor(prompts) and prompts.dtype == tf.string:
-                if prompts.shape.rank > 1:
-                    raise InputError(
-                        f"prompts are texts of shape {prompts.shape}; expected [B]."
-                    )
-                prompts = list(np.atleast_1d(prompts.numpy()))
-            if isinstance(prompts, tf.Tensor | tf.RaggedTensor):
-                prompts = prompts.numpy()
-            if not np.iterable(prompts):
-                raise InputError(
-                    f"prompts={prompts!r}: expected a text, a list of texts, or ids."
-                )
-            rows = list(prompts)
-            if rows and isinstance(rows[0], str | bytes):
-                kind, rows = "text", self._encode(rows)
-            elif rows and np.ndim(rows[0]) == 0:
-                rows, single = [rows], True
-        rows = [self._read_row(row, config) for row in rows]
-        return rows, kind, single
 
-    def _encode(self, texts):
-        found = self.tokenizer(texts, padding=None, truncation=None)
-        return found["input_ids"].to_list()
+        def encode(texts):
+            found = self.tokenizer(texts, padding=None, truncation=None)
+            return found["input_ids"].to_list()
 
-    def _read_row(self, row, config):
-        ids = _array(row, "a prompt")
-        if ids.size == 0:
-            if config.bos_token_id is None:
-                raise InputError(
-                    "a prompt is empty, and the model has no bos_token_id to begin "
-                    "with. Give at least one token, or bos_token_id."
-                )
-            return [config.bos_token_id]
-        if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise InputError(
-                f"a prompt is {ids.dtype} with {ids.ndim} dimensions; expected a text, "
-                "or a list of ids."
-            )
-        if ids.min() < 0 or ids.max() >= self.config.vocab_size:
-            raise InputError(
-                f"a prompt has the id {ids.min() if ids.min() < 0 else ids.max()}; the "
-                f"vocabulary has 0 to {self.config.vocab_size - 1}."
-            )
-        return ids.tolist()
+        rows, kind, single = read_rows(
+            prompts, name="prompts", encode=encode, vocab_size=self.config.vocab_size
+        )
+        return [begun(row, config.bos_token_id) for row in rows], kind, single
 
     def read_extras(self, directory):
         path = directory / CONFIG_FILE
@@ -391,32 +350,3 @@ class GenerativeModel(TransformerModel):
         if self.generation_defaults:
             text = json.dumps(self.generation_defaults, indent=2, ensure_ascii=False)
             (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def _masked(inputs):
-    """The valid ids of each row of `input_ids` and `attention_mask`."""
-    unknown = sorted(set(inputs) - {"input_ids", "attention_mask"})
-    if unknown or "input_ids" not in inputs:
-        raise InputError(
-            f"prompts are a dictionary with {sorted(inputs)}; expected input_ids and, "
-            "where rows are padded, attention_mask."
-        )
-    ids = _array(inputs["input_ids"], "input_ids")
-    mask = _array(inputs.get("attention_mask", np.ones_like(ids)), "attention_mask")
-    if ids.ndim != 2 or mask.shape != ids.shape:
-        raise InputError(
-            f"input_ids has shape {ids.shape} and attention_mask {mask.shape}; "
-            "expected [B, T] both."
-        )
-    return [row[keep != 0] for row, keep in zip(ids, mask, strict=True)]
-
-
-def _array(values, name):
-    """`values` as an array; rows of unequal length are none."""
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise InputError(
-            f"{name} has rows of unequal length. Give a list of lists of ids, or pad "
-            "them and say where with attention_mask."
-        ) from None
