@@ -255,3 +255,21 @@ def test_gradient_checkpointing_trains_to_the_same_weights():
         np.testing.assert_allclose(one, other, atol=1e-6)
     sparing.compile()
     assert not sparing.decoder.gradient_checkpointing
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_no_logits_of_a_whole_batch_are_made(kind, monkeypatch):
+    model = make(kind, num_hidden_layers=1, decoder_start_token_id=0)
+    model.compile(run_eagerly=True)
+    batch = {"input_ids": IDS, "labels": IDS}
+    expected = model.evaluate(batch, verbose=0)  # Keras asks for their shape once
+
+    def refuse(*_):
+        raise AssertionError("logits of a whole batch")
+
+    monkeypatch.setattr(type(model), "logits", refuse)
+    np.testing.assert_allclose(model.evaluate(batch, verbose=0), expected)
+    model.train_on_batch(batch)
+    model.compile(metrics=[keras.metrics.SparseTopKCategoricalAccuracy()])
+    with pytest.raises(AssertionError, match="logits of a whole batch"):
+        model.evaluate(batch, verbose=0)

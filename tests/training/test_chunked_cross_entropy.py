@@ -148,5 +148,6 @@ def test_without_training_only_the_loss_and_the_hits_are_found(tokens):
         rows=4,
         training=False,
     )
+    found = found.loss, found.losses, found.correct
     for ours, theirs in zip(found, plainly(tokens)[:3], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)

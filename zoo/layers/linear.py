@@ -61,6 +61,11 @@ class Linear(keras.layers.Layer):
         bias = None if self.bias is None else self.bias[start:stop]
         return multiply(x, self.weight[start:stop], bias)
 
+    @property
+    def adapted(self):
+        """Whether LoRA changes what the weight alone gives."""
+        return self._lora is not None
+
     def add_lora(self, parts, *, rank, scale, rate=0.0):
         """Gives the layer a `Lora`, in place of one that it may have."""
         self.remove_lora()

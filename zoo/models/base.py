@@ -1,5 +1,6 @@
 """What the three models share: inputs by name, layers from a configuration."""
 
+import functools
 import re
 
 import keras
@@ -9,6 +10,7 @@ from zoo.errors import InputError
 from zoo.layers.attention import soft_cap
 from zoo.layers.linear import Linear, multiply
 from zoo.models.lora import AdaptableModel
+from zoo.training.chunked_cross_entropy import Head
 
 
 class TransformerModel(AdaptableModel):
@@ -149,3 +151,22 @@ def logits(x, config, head, tokens):
     if config.final_logit_softcapping:
         scores = soft_cap(scores, config.final_logit_softcapping)
     return scores
+
+
+def head_of(config, head, tokens):
+    """What `logits` computes, but for `logit_scale`, as a Head.
+
+    None where a product of matrices alone does not say it: where the head is adapted.
+    """
+    layer = tokens if head is None else head
+    if getattr(layer, "adapted", False):
+        return None
+    cap = None
+    if config.final_logit_softcapping:
+        cap = functools.partial(soft_cap, limit=config.final_logit_softcapping)
+    bias = None if head is None else head.bias
+    return Head(
+        tf.convert_to_tensor(layer.weight),
+        None if bias is None else tf.convert_to_tensor(bias),
+        cap,
+    )

@@ -13,7 +13,7 @@ from zoo.generation.config import DEFAULT_ASSISTANT_TOKENS, GenerationConfig
 from zoo.generation.generator import Generator
 from zoo.generation.prompts import begun, read_rows
 from zoo.generation.serving import Server
-from zoo.models.base import TransformerModel, logits
+from zoo.models.base import TransformerModel, head_of, logits
 from zoo.training.losses import CrossEntropy
 from zoo.training.metrics import Perplexity, TokenAccuracy
 
@@ -37,6 +37,15 @@ class GenerativeModel(TransformerModel):
 
     def default_metrics(self):
         return [Perplexity(), TokenAccuracy()]
+
+    def states_and_head(self, inputs, training):
+        head = head_of(self.config, self.lm_head, self.embeddings.tokens)
+        if head is None:
+            return None
+        inputs = self.read_inputs(inputs)
+        states = self.run(inputs, training=training, every_state=True)
+        states = states["decoder"][-1] if isinstance(states, dict) else states[-1]
+        return states * tf.cast(self.config.logit_scale, states.dtype), head
 
     def generate(self, prompts, *, stream=False, assistant_model=None, **options):
         """Continues prompts, or answers sources.

@@ -13,8 +13,11 @@ from zoo.errors import ConfigError, InputError
 from zoo.layers.stack import Stack
 from zoo.models.pretrained import Pretrained
 from zoo.training.accumulation import in_parts
+from zoo.training.chunked_cross_entropy import chunked_cross_entropy
 from zoo.training.guard import Guard
-from zoo.training.losses import CrossEntropy
+from zoo.training.labels import counted
+from zoo.training.losses import CrossEntropy, like
+from zoo.training.metrics import TokenMean
 from zoo.training.optimizers import AdamW
 from zoo.training.schedules import WarmupDecay
 
@@ -32,6 +35,7 @@ class TrainableModel(Pretrained):
     """
 
     _micro_batch_size: int | None = None
+    _counts_tokens = False  # whether all metrics are of labels and their tokens
     _guard: Guard
 
     # --- What is chosen ---------------------------------------------------------------
@@ -123,10 +127,14 @@ class TrainableModel(Pretrained):
         # Keras's loss of that name takes probabilities, and the model gives logits.
         if loss is None or loss == getattr(default, "name", None):
             loss = default
+        if metrics is None:
+            metrics = self.default_metrics()
+        given = tf.nest.flatten([metrics, kwargs.get("weighted_metrics") or []])
+        self._counts_tokens = all(isinstance(metric, TokenMean) for metric in given)
         super().compile(
             optimizer,
             loss=loss,
-            metrics=self.default_metrics() if metrics is None else metrics,
+            metrics=metrics,
             jit_compile=compile_policy(jit_compile),
             **kwargs,
         )
@@ -262,16 +270,53 @@ class TrainableModel(Pretrained):
 
     # --- The step ---------------------------------------------------------------------
 
+    def states_and_head(self, inputs, training):
+        """What logits of tokens are made of: states `[B, T, D]`, and a Head.
+
+        None where the model is none of a vocabulary, or more than that makes them.
+        """
+        return None
+
     def assess(self, inputs, labels, weights, training):
         """The loss of a batch or a part of one, a scalar; metrics are updated.
 
-        A loss that is made from hidden states, without ever holding the logits, goes
-        here: nothing else of a step looks at outputs.
+        Nothing else of a step looks at outputs. Where only the losses of tokens are
+        asked for, logits are never held as a whole.
         """
-        outputs = self(inputs, training=training)
-        loss = self._compute_loss(inputs, labels, outputs, weights, training)
+        made = None
+        # float16 needs the scale of its loss in gradients from their beginning.
+        if (
+            labels is not None
+            and isinstance(self.loss, CrossEntropy)
+            and self._counts_tokens
+            and self.compute_dtype != "float16"
+        ):
+            made = self.states_and_head(inputs, training)
+        if made is None:
+            outputs = self(inputs, training=training)
+            loss = self._compute_loss(inputs, labels, outputs, weights, training)
+        else:
+            states, head = made
+            outputs = self._scored(states, head, labels, weights, training)
+            loss = tf.add_n([outputs.loss, *self.losses])
         self.compute_metrics(inputs, labels, outputs, weights)
         return loss
+
+    def _scored(self, states, head, labels, weights, training):
+        """An Assessed of `[B, T]`, whose loss is that of `self.loss`."""
+        labels = tf.convert_to_tensor(labels)
+        shares = tf.cast(counted(labels), tf.float32)
+        shares /= tf.maximum(self.loss.count(labels), 1.0)
+        if weights is not None:
+            shares *= like(weights, shares)
+        return chunked_cross_entropy(
+            tf.reshape(states, [-1, states.shape[-1]]),
+            head,
+            labels=tf.reshape(labels, [-1]),
+            weights=tf.reshape(shares, [-1]),
+            label_smoothing=self.loss.label_smoothing,
+            training=training,
+        ).of_shape(tf.shape(labels))
 
     def train_step(self, data):
         inputs, labels, weights = self.read_batch(data)

@@ -7,6 +7,7 @@ states and weight outlive it, and nothing is computed twice (as Hsu et al. 2024,
 arXiv:2410.10989, do in one kernel).
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -32,8 +33,9 @@ class Head(NamedTuple):
     cap: object = None
 
 
-class Assessed(NamedTuple):
-    """What is known of N tokens once their logits are gone.
+@dataclass(frozen=True)  # a named tuple would be three outputs to Keras's metrics
+class Assessed:
+    """What is known of N tokens once their logits are gone; metrics take it for them.
 
     Attributes:
         loss: Weighted sum of the losses, a float32 scalar; the only one with gradients.
@@ -44,6 +46,12 @@ class Assessed(NamedTuple):
     loss: tf.Tensor
     losses: tf.Tensor
     correct: tf.Tensor
+
+    def of_shape(self, shape):
+        """The same of tokens in another order of dimensions, such as `[B, T]`."""
+        return Assessed(
+            self.loss, tf.reshape(self.losses, shape), tf.reshape(self.correct, shape)
+        )
 
 
 def chunked_cross_entropy(

@@ -3,12 +3,16 @@
 import keras
 import tensorflow as tf
 
+from zoo.training.chunked_cross_entropy import Assessed
 from zoo.training.labels import counted
 from zoo.training.losses import like, token_losses
 
 
-class _TokenMean(keras.metrics.Mean):
-    """Mean over all labels that count, of what `values` gives for each."""
+class TokenMean(keras.metrics.Mean):
+    """Mean over all labels that count, of what `values` gives for each.
+
+    Predictions are logits `[B, T, V]`, or an Assessed of `[B, T]` in their place.
+    """
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         labels = tf.convert_to_tensor(y_true)
@@ -24,13 +28,15 @@ class _TokenMean(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class Perplexity(_TokenMean):
+class Perplexity(TokenMean):
     """`exp` of the mean `-log p(label)` of labels `[B, T]`, logits `[B, T, V]`."""
 
     def __init__(self, name="perplexity", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def values(self, labels, logits):
+        if isinstance(logits, Assessed):
+            return logits.losses
         return token_losses(labels, logits)
 
     def result(self):
@@ -38,12 +44,14 @@ class Perplexity(_TokenMean):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class TokenAccuracy(_TokenMean):
+class TokenAccuracy(TokenMean):
     """Share of the tokens with a label whose likeliest token is that label."""
 
     def __init__(self, name="accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def values(self, labels, logits):
+        if isinstance(logits, Assessed):
+            return tf.cast(logits.correct, tf.float32)
         likeliest = tf.argmax(logits, -1, output_type=tf.int32)
         return tf.cast(tf.equal(likeliest, tf.cast(labels, tf.int32)), tf.float32)
