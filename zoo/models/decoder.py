@@ -9,6 +9,7 @@ from zoo.generation.chat import (
     end_of_turn,
     special_tokens,
 )
+from zoo.generation.prompts import begun
 from zoo.layers.embeddings import Embeddings
 from zoo.layers.masks import positions_in_documents
 from zoo.layers.stack import Stack
@@ -156,7 +157,7 @@ class GPTModel(GenerativeModel):
         encoded = tokenizer(
             [prompt.text], padding=None, truncation=None, add_special_tokens=False
         )
-        rows = [self._read_row(encoded["input_ids"].to_list()[0], config)]
+        rows = [begun(encoded["input_ids"].to_list()[0], config.bos_token_id)]
         if stream:
             return self._generator.stream(
                 rows[0], config, decode=self._decode, assistant=assistant_model
