@@ -104,7 +104,6 @@ def t5_small():
             norm_bias=False,
             layer_norm_eps=1e-6,
             position="relative",
-            classifier_dropout=0.0,
             attention_scale=1.0,
             attention_bias=False,
             attention_output_bias=False,

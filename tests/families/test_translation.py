@@ -159,3 +159,12 @@ def test_a_family_of_another_assembly_is_refused():
     config = TransformerConfig(**SIZES, model_type="bert")
     with pytest.raises(ZooError, match="bert"):
         family_for(config, "decoder")
+
+
+def test_a_dropout_that_is_left_open_is_not_written_as_null():
+    translation = FAMILIES["t5"].translation
+    config = translation.read({"model_type": "t5"}).replace(classifier_dropout=None)
+    keys = translation.write(config)
+    assert "classifier_dropout" not in keys  # transformers refuses a null
+    assert translation.lost(config, keys) == []
+    assert translation.read(keys).classifier_dropout == 0.0

@@ -33,6 +33,9 @@ HARMLESS = frozenset(
 )
 
 
+# Fields whose None leaves it to the family: what its reference takes comes back.
+LEFT_OPEN = frozenset({"classifier_dropout"})
+
 # Fields that no config.json needs to say: the class settles the first, the tensors
 # that are there the second, and only new weights depend on the third.
 UNWRITTEN = ("model_type", "pooler", "initializer_range")
@@ -78,7 +81,8 @@ class Key(Entry):
     def write(self, config):
         # Some classes of `transformers` refuse a null where they default to something.
         value = getattr(config, self.fields[0])
-        return {} if value is None and self.default is None else {self.keys[0]: value}
+        unsaid = self.default is None or self.fields[0] in LEFT_OPEN
+        return {} if value is None and unsaid else {self.keys[0]: value}
 
 
 def with_defaults(entries, **defaults):
@@ -287,6 +291,7 @@ class Translation:
             for field in dataclasses.fields(config)
             if field.name not in UNWRITTEN
             and getattr(back, field.name) != getattr(config, field.name)
+            and not (field.name in LEFT_OPEN and getattr(config, field.name) is None)
         ]
 
     def _all_entries(self):
