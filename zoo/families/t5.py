@@ -98,7 +98,7 @@ KEYS = (
         default=0.1,
     ),
     Key("layer_norm_epsilon", "layer_norm_eps", default=1e-6),
-    Key("classifier_dropout", default=0.0),
+    Key("classifier_dropout", default=0.0, none_is_default=True),
     Key("pad_token_id", default=0),
     Key("eos_token_id", default=1),
     Key("decoder_start_token_id", default=0),

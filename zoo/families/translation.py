@@ -33,9 +33,6 @@ HARMLESS = frozenset(
 )
 
 
-# Fields whose None leaves it to the family: what its reference takes comes back.
-LEFT_OPEN = frozenset({"classifier_dropout"})
-
 # Fields that no config.json needs to say: the class settles the first, the tensors
 # that are there the second, and only new weights depend on the third.
 UNWRITTEN = ("model_type", "pooler", "initializer_range")
@@ -60,6 +57,10 @@ class Entry:
         """The keys, from a configuration."""
         raise NotImplementedError
 
+    def left_open(self, config: TransformerConfig) -> tuple[str, ...]:
+        """Fields that are not written, so that the reference's default comes back."""
+        return ()
+
 
 class Key(Entry):
     """One key whose value goes to one or several fields.
@@ -68,21 +69,27 @@ class Key(Entry):
         key: Its name in config.json.
         fields: Names of the fields; the first is written back.
         default: What `transformers` takes where the key is absent.
+        none_is_default: Whether None says no more than an absent key, and is not
+            written: a null is refused by some classes of `transformers`.
     """
 
-    def __init__(self, key, *fields, default):
+    def __init__(self, key, *fields, default, none_is_default=False):
         self.keys = (key,)
         self.fields = fields or (key,)
         self.default = default
+        self.none_is_default = none_is_default or default is None
 
     def read(self, given):
         return dict.fromkeys(self.fields, given.get(self.keys[0], self.default))
 
     def write(self, config):
-        # Some classes of `transformers` refuse a null where they default to something.
-        value = getattr(config, self.fields[0])
-        unsaid = self.default is None or self.fields[0] in LEFT_OPEN
-        return {} if value is None and unsaid else {self.keys[0]: value}
+        if self.left_open(config):
+            return {}
+        return {self.keys[0]: getattr(config, self.fields[0])}
+
+    def left_open(self, config):
+        unsaid = self.none_is_default and getattr(config, self.fields[0]) is None
+        return self.fields if unsaid else ()
 
 
 def with_defaults(entries, **defaults):
@@ -286,12 +293,14 @@ class Translation:
     def lost(self, config, keys):
         """Fields of `config` that would come back changed from these keys."""
         back = self.read(keys)
+        settled = {*UNWRITTEN}
+        for entry in self._all_entries():
+            settled.update(entry.left_open(config))
         return [
             field.name
             for field in dataclasses.fields(config)
-            if field.name not in UNWRITTEN
+            if field.name not in settled
             and getattr(back, field.name) != getattr(config, field.name)
-            and not (field.name in LEFT_OPEN and getattr(config, field.name) is None)
         ]
 
     def _all_entries(self):
