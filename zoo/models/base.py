@@ -158,15 +158,15 @@ def head_of(config, head, tokens):
 
     None where a product of matrices alone does not say it: where the head is adapted.
     """
-    layer = tokens if head is None else head
-    if getattr(layer, "adapted", False):
+    if head is not None and head.adapted:
         return None
     cap = None
     if config.final_logit_softcapping:
         cap = functools.partial(soft_cap, limit=config.final_logit_softcapping)
     bias = None if head is None else head.bias
+    weight = tokens.weight if head is None else head.weight
     return Head(
-        tf.convert_to_tensor(layer.weight),
+        tf.convert_to_tensor(weight),
         None if bias is None else tf.convert_to_tensor(bias),
         cap,
     )

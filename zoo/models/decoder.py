@@ -84,7 +84,7 @@ class GPTModel(GenerativeModel):
             weights = next_tokens(weights, 0)
         return inputs, labels, weights
 
-    def run(self, inputs, *, training=None, every_state=False):
+    def states(self, inputs, *, training=None, every_state=False):
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
         documents, positions = inputs.get("document_ids"), inputs.get("position_ids")
         if positions is None:
@@ -92,7 +92,7 @@ class GPTModel(GenerativeModel):
         x = self.embeddings(
             ids, positions, inputs.get("token_type_ids"), training=training
         )
-        x = self.decoder(
+        return self.decoder(
             x,
             attention_mask=mask,
             position_ids=positions,
@@ -100,9 +100,6 @@ class GPTModel(GenerativeModel):
             training=training,
             every_state=every_state,
         )
-        if every_state:
-            return x
-        return self.logits(x)
 
     def chat(
         self,

@@ -90,7 +90,7 @@ class T5Model(GenerativeModel):
         )
         return {**named, "decoder_input_ids": ids}, labels, weights
 
-    def run(self, inputs, *, training=None, every_state=False):
+    def states(self, inputs, *, training=None, every_state=False):
         options = {"training": training, "every_state": every_state}
         mask = inputs.get("attention_mask")
         documents = inputs.get("document_ids")
@@ -117,9 +117,7 @@ class T5Model(GenerativeModel):
             states_documents=documents,
             **options,
         )
-        if every_state:
-            return {"encoder": encoded, "decoder": x}
-        return self.logits(x)
+        return {"encoder": encoded, "decoder": x} if every_state else x
 
     def context(self, inputs):
         mask = inputs.get("attention_mask")

@@ -38,13 +38,19 @@ class GenerativeModel(TransformerModel):
     def default_metrics(self):
         return [Perplexity(), TokenAccuracy()]
 
+    def states(self, inputs, *, training=None, every_state=False):
+        """The decoder's last hidden states `[B, T, D]`; of every layer if asked for."""
+        raise NotImplementedError
+
+    def run(self, inputs, *, training=None, every_state=False):
+        states = self.states(inputs, training=training, every_state=every_state)
+        return states if every_state else self.logits(states)
+
     def states_and_head(self, inputs, training):
         head = head_of(self.config, self.lm_head, self.embeddings.tokens)
         if head is None:
             return None
-        inputs = self.read_inputs(inputs)
-        states = self.run(inputs, training=training, every_state=True)
-        states = states["decoder"][-1] if isinstance(states, dict) else states[-1]
+        states = self.states(self.read_inputs(inputs), training=training)
         return states * tf.cast(self.config.logit_scale, states.dtype), head
 
     def generate(self, prompts, *, stream=False, assistant_model=None, **options):
