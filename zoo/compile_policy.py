@@ -22,12 +22,9 @@ def jit_compile(choice="auto", *, work="training", string_inputs=False):
         ConfigError: if True was asked for and cannot be had, with the reason. Keras
             itself would drop the request with a warning.
     """
-    accelerated = bool(tf.config.list_logical_devices("GPU")) or bool(
-        tf.config.list_logical_devices("TPU")
-    )
-    obstacle = _obstacle(accelerated, string_inputs)
+    obstacle = _obstacle(string_inputs)
     if choice == "auto":
-        return (accelerated or work == "decoding") and obstacle is None
+        return (accelerated() or work == "decoding") and obstacle is None
     if choice and obstacle is not None:
         raise ConfigError(
             f"jit_compile=True cannot be honoured: {obstacle}. Use jit_compile='auto'."
@@ -35,11 +32,16 @@ def jit_compile(choice="auto", *, work="training", string_inputs=False):
     return bool(choice)
 
 
-def _obstacle(accelerated, string_inputs):
+def accelerated():
+    """Whether there is a GPU or a TPU."""
+    return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+def _obstacle(string_inputs):
     if string_inputs:
         return "XLA has no strings, and string tensors enter the compiled step"
     if is_op_determinism_enabled():
         return "op determinism is enabled, under which TensorFlow does not use XLA"
-    if tf.distribute.has_strategy() and not accelerated:
+    if tf.distribute.has_strategy() and not accelerated():
         return "XLA does not run under a distribution strategy on CPUs"
     return None

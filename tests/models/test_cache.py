@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
+from zoo.layers import cache
+from zoo.layers.masks import AttentionBias
 from zoo.models import GPTModel, T5Model
 
 PROMPT, MORE, PADDING = 7, 3, np.array([0, 2, 5], np.int32)
@@ -70,6 +72,30 @@ def test_logits_over_a_cache_equal_those_of_one_pass(name, tokens, jit):
 
     found = by_steps(prompt, ids)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["learned", "grouped heads", "some windows", "t5"])
+def test_attention_over_the_filled_part_of_a_cache_is_that_over_the_whole(
+    name, monkeypatch
+):
+    """With room for 10 tokens, parts of 2, 8 and 10: the pass is in the last two."""
+    monkeypatch.setattr(cache, "SMALLEST_PART", 2)
+    test_logits_over_a_cache_equal_those_of_one_pass(name, 1, True)
+
+
+def test_attention_looks_at_as_little_of_a_cache_as_it_can(monkeypatch):
+    monkeypatch.setattr(cache, "SMALLEST_PART", 2)
+    zeros = tf.zeros([1, 1, 40, 4])
+
+    @tf.function(jit_compile=True)
+    def looked_at(place):
+        memory = cache.Memory(written=(zeros, zeros), place=place)
+        keys, values = memory.extend(zeros[:, :, :1], zeros[:, :, :1])
+        count = lambda keys, values, bias: tf.shape(keys)[2]  # noqa: E731
+        return memory.look(count, keys, values, AttentionBias())
+
+    found = [int(looked_at(tf.constant(place))) for place in (0, 1, 2, 7, 8, 31, 39)]
+    assert found == [2, 2, 8, 8, 32, 32, 40]
 
 
 def test_layers_with_a_window_keep_no_more_than_it():

@@ -1,5 +1,7 @@
 """Multi-head, grouped-query and multi-query attention, over itself or other states."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -104,9 +106,10 @@ class Attention(keras.layers.Layer):
         if first is not None:
             bias = bias.of_first(first)
         queries, keys, values = self.project(x, states, angles, first)
-        if memory is not None:
-            keys, values = memory.extend(keys, values)
-        return self.out_proj(self.attend(queries, keys, values, bias, training))
+        attend = functools.partial(self.attend, queries, training=training)
+        if memory is None:
+            return self.out_proj(attend(keys, values, bias))
+        return self.out_proj(memory.look(attend, *memory.extend(keys, values), bias))
 
     def project(self, x, states=None, angles=None, first=None):
         """Queries `[B, H, T, d]`, keys and values `[B, K, S, d]`, scaled and turned."""

@@ -4,7 +4,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from zoo.layers.xla import write_slice
+from zoo.compile_policy import accelerated
+from zoo.layers.xla import in_xla, write_slice
+
+# Attention looks at so many tokens of a cache, or at 4 times, 16 times as many.
+SMALLEST_PART = 128
 
 
 class Cache(NamedTuple):
@@ -96,6 +100,7 @@ class Memory:
         self.window = window
         self.written = written
         self.place = place
+        self.filled = None  # tokens in the cache after a later pass
         if written is not None:
             self.size = size_of(written[0])
         elif window is None:
@@ -108,9 +113,42 @@ class Memory:
         if self.written is None:  # the first tokens look at each other
             self.written = self._first(keys), self._first(values)
             return keys, values
+        self.filled = self.place + keys.shape[2]
         old_keys, old_values = self.written
         self.written = self._next(old_keys, keys), self._next(old_values, values)
         return self.written
+
+    def look(self, attend, keys, values, bias):
+        """`attend(keys, values, bias)` over as much of the cache as there is written.
+
+        What is looked at has one of few sizes, each of which is compiled. On a CPU a
+        step would else take as long as the cache has room: with room for 2,048 tokens
+        2.4 times as long as for 128.
+
+        Args:
+            keys, values: What `extend` returned.
+            bias: AttentionBias of them.
+        """
+        sizes = self._parts()
+        if len(sizes) == 1:
+            return attend(keys, values, bias)
+
+        def part(size):
+            both = keys[:, :, :size], values[:, :, :size]
+            return lambda: attend(*both, bias.of_first_keys(size))
+
+        larger = [tf.cast(self.filled > size, tf.int32) for size in sizes[:-1]]
+        return tf.switch_case(tf.add_n(larger), [part(size) for size in sizes])
+
+    def _parts(self):
+        """Sizes that attention may look at, the last one being the whole."""
+        if self.filled is None or not in_xla() or accelerated():
+            return [self.size]
+        sizes, size = [], SMALLEST_PART
+        while size < self.size:
+            sizes.append(size)
+            size *= 4
+        return [*sizes, self.size]
 
     def key_index(self, count):
         """Which tokens the keys of a pass of `count` tokens stand for, int32 `[S]`."""

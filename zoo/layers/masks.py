@@ -30,6 +30,13 @@ class AttentionBias(NamedTuple):
             seen = seen[:, :count]
         return AttentionBias(scores, seen)
 
+    def of_first_keys(self, count):
+        """The same for the first `count` keys, where no query sees others."""
+        scores = self.scores
+        if scores is not None and scores.shape[3] != 1:
+            scores = scores[..., :count]
+        return self._replace(scores=scores)
+
 
 def visible_keys(query_index, key_index, *, causal, window=None):
     """The pattern that the order of tokens allows, bool `[T, S]`, or None for all.
