@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.generation.evaluation import log_likelihood, perplexity
     from zoo.models import BertModel, GPTModel, T5Model
     from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
+    from zoo.tasks.pipeline import pipeline
     from zoo.tokenizers import Tokenizer
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "errors",
     "log_likelihood",
     "perplexity",
+    "pipeline",
 ]
 
 _ROOMS = {
@@ -47,6 +49,7 @@ _ROOMS = {
     "TransformerConfig": "zoo.config",
     "log_likelihood": "zoo.generation.evaluation",
     "perplexity": "zoo.generation.evaluation",
+    "pipeline": "zoo.tasks.pipeline",
 }
 
 

@@ -34,8 +34,10 @@ class Table:
         return f"{said}, {len(self.skipped):,} malformed lines left out ({few}{more})"
 
 
-def read_table(path, *, text="text", label="label", pair=None, file_format=None):
-    """Reads labelled texts from a file in UTF-8.
+def read_table(
+    path, *, text="text", label="label", pair=None, file_format=None, encoding="utf-8"
+):
+    """Reads labelled texts from a file.
 
     CSV and TSV begin with a line of column names. In CSV a field may be quoted; in TSV
     quotes are plain characters, as in the GLUE files. JSONL has one object a line.
@@ -47,16 +49,17 @@ def read_table(path, *, text="text", label="label", pair=None, file_format=None)
             white space around them; None where there is none.
         pair: Name of the column with the second text of a pair, or None.
         file_format: As of `formats.open_file`; None: by the file's name.
+        encoding: Of CSV, TSV and JSONL.
 
     Returns:
         A Table. Malformed lines are left out and listed in it.
 
     Raises:
-        DataError: if the file cannot be read, is empty, is not UTF-8, lacks a column,
-            or has no line that is well-formed.
+        DataError: if the file cannot be read, is empty, has another encoding, lacks a
+            column, or has no line that is well-formed.
     """
     wanted = [name for name in (text, label, pair) if name is not None]
-    file = open_file(path, columns=wanted, file_format=file_format)
+    file = open_file(path, columns=wanted, file_format=file_format, encoding=encoding)
     found: dict[str, list[str]] = {name: [] for name in wanted}
     skipped = []
     for line, _, _, row in file.scan():

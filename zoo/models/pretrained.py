@@ -38,11 +38,13 @@ class Pretrained(keras.Model):
         assembly: "encoder", "decoder" or "encoder_decoder": which checkpoints fit.
         architecture: Key of the class in `Family.architectures`.
         body: Name of the attribute that holds the model without its task, or "".
+        new_weights: Paths of the weights that the last checkpoint did not have.
     """
 
     assembly: str
     architecture: str = "model"
     body = ""
+    new_weights: tuple[str, ...] = ()
     _tokenizer = None
     _tokenizer_files: dict[str, bytes] | Callable[[], dict[str, bytes]] | None = None
 
@@ -134,9 +136,9 @@ class Pretrained(keras.Model):
         weights = self.weights_by_path()
         for path, array in steps.arrays():
             weights[path].assign(as_tensor(array))
-        for paths in steps.new.values():
-            for path in paths:
-                initialize(weights[path], self.config)
+        self.new_weights = tuple(path for paths in steps.new.values() for path in paths)
+        for path in self.new_weights:
+            initialize(weights[path], self.config)
         if said := steps.summary():
             logger.warning("%s: %s", type(self).__name__, said)
 

@@ -1,7 +1,29 @@
-"""Tasks: a model, its tokenizer and a head; strings in, answers out."""
+"""Tasks: a model, its tokenizer and a head; strings in, answers out.
 
-from zoo.tasks.masked_lm import MaskedLM
-from zoo.tasks.text_classifier import TextClassifier
-from zoo.tasks.text_embedder import TextEmbedder
+The classes are imported when they are first used: the names of `registry` are there
+without TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoo.tasks.masked_lm import MaskedLM
+    from zoo.tasks.text_classifier import TextClassifier
+    from zoo.tasks.text_embedder import TextEmbedder
+
+_FILES = {
+    "MaskedLM": "masked_lm",
+    "TextClassifier": "text_classifier",
+    "TextEmbedder": "text_embedder",
+}
 
 __all__ = ["MaskedLM", "TextClassifier", "TextEmbedder"]
+
+
+def __getattr__(name):
+    if name not in _FILES:
+        raise AttributeError(f"module 'zoo.tasks' has no attribute '{name}'.")
+    found = getattr(importlib.import_module(f"zoo.tasks.{_FILES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -12,6 +12,7 @@ from zoo.layers.feedforward import activation
 from zoo.layers.linear import Linear, multiply
 from zoo.layers.norms import Norm
 from zoo.tasks import examples as forms
+from zoo.tasks.form import texts_of
 from zoo.tasks.task import Task
 from zoo.training.labels import IGNORED
 from zoo.training.losses import CrossEntropy
@@ -58,6 +59,7 @@ class MaskedLM(Task):
     """
 
     architecture = "masked_lm"
+    scores_vocabulary = True
 
     def __init__(self, config, **kwargs):
         super().__init__(self.adapt_config(TransformerConfig.of(config)), **kwargs)
@@ -212,6 +214,10 @@ class MaskedLM(Task):
         for start in range(0, len(texts), batch_size):
             found += self._fill_batch(texts[start : start + batch_size], start, top_k)
         return found[0] if single else found
+
+    def respond(self, inputs, *, batch_size=None, top_k=5):
+        """As `fill_mask`, for a list."""
+        return self.fill_mask(texts_of(inputs), top_k=top_k, batch_size=batch_size)
 
     def _fill_batch(self, texts, first, top_k):
         inputs = self.tokenizer(texts, max_length=self.max_length)

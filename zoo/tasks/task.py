@@ -15,6 +15,7 @@ from zoo.files import read_bytes
 from zoo.models.base import TransformerModel
 from zoo.models.encoder import BertModel
 from zoo.tasks import examples as forms
+from zoo.tasks.form import Form
 
 BATCH_SIZE = 32
 ANY_IDS = tf.TensorSpec([None, None], tf.int32)
@@ -23,7 +24,7 @@ LARGEST_TOKENIZER_FILE = 1 << 28
 COMPLAINT = "zoo says:"
 
 
-class Task(TransformerModel):
+class Task(Form, TransformerModel):
     """An encoder with a head, which takes strings.
 
     `fit`, `evaluate` and `predict` take what Keras takes, and strings in its place: a

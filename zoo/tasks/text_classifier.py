@@ -1,19 +1,21 @@
 """TextClassifier: one label for each text, or for each pair of texts."""
 
 import difflib
-import numbers
 from collections import Counter
-from collections.abc import Sequence
+from typing import ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
-from zoo.errors import InputError
+from zoo.data.tables import read_table
+from zoo.errors import DataError, InputError
 from zoo.export import export_saved_model
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
+from zoo.tasks.form import ExampleSet, texts_of
+from zoo.tasks.labels import fits, label_names
 from zoo.tasks.task import Task, require
 
 
@@ -36,6 +38,8 @@ class TextClassifier(Task):
 
     architecture = "sequence_classification"
     reads_first = 1
+    columns: ClassVar = {"text": "text", "pair": "", "label": "label"}
+    parts = ("text", "pair")
 
     def __init__(self, config, *, labels=None, **kwargs):
         config = self.adapt_config(TransformerConfig.of(config), labels=labels)
@@ -57,7 +61,7 @@ class TextClassifier(Task):
     @classmethod
     def adapt_config(cls, config, labels=None):
         if labels is not None:
-            config = config.replace(id2label=_label_names(labels))
+            config = config.replace(id2label=label_names(labels))
         if not config.id2label:
             raise InputError(
                 "the labels are not known: the configuration names none. Pass "
@@ -73,11 +77,7 @@ class TextClassifier(Task):
     @classmethod
     def new_heads(cls, config, labels=None):
         """The checkpoint's classifier is kept if its labels are these, or nameless."""
-        had = config.id2label or ("LABEL_0", "LABEL_1")
-        nameless = had == tuple(f"LABEL_{i}" for i in range(len(had)))
-        same = labels is None or had == _label_names(labels)
-        renamed = nameless and labels is not None and len(had) == len(list(labels))
-        return () if same or renamed else ("classifier",)
+        return () if fits(config.id2label, labels) else ("classifier",)
 
     @property
     def heads(self):
@@ -156,6 +156,92 @@ class TextClassifier(Task):
             resources=[self.tokenizer],
             version=version,
         )
+
+    # --- Examples of files, answers in plain Python -----------------------------------
+
+    @classmethod
+    def read_file(
+        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
+    ):
+        names = cls.name_columns(columns)
+        table = read_table(
+            path,
+            text=names["text"],
+            pair=names["pair"] or None,
+            label=names["label"] if labelled else None,
+            file_format=file_format,
+            encoding=encoding,
+        )
+        texts = table.texts
+        if table.pairs is not None:
+            texts = list(zip(texts, table.pairs, strict=True))
+        return ExampleSet(texts, table.labels, table.name, table.report())
+
+    @classmethod
+    def read_sample(cls):
+        """Sentences of film reviews, positive or negative; see `movie_snippets`."""
+        from zoo.data.samples import movie_snippets
+
+        texts, numbers = movie_snippets()
+        labels = [("negative", "positive")[number] for number in numbers]
+        report = f"film reviews: {len(texts):,} sentences"
+        return ExampleSet(texts, labels, "film reviews", report)
+
+    @classmethod
+    def options_for(cls, examples):
+        labels = sorted(set(examples.answers))
+        if len(labels) < 2:
+            raise DataError(
+                f"{examples.name}: all {len(examples):,} examples have the label "
+                f"{labels[0]!r}. There is nothing to tell apart."
+            )
+        return {"labels": labels}
+
+    def check_answers(self, examples):
+        known = self._numbers_by_name()
+        wrong = Counter(label for label in examples.answers if label not in known)
+        if wrong:
+            name, times = wrong.most_common(1)[0]
+            others = f", and {len(wrong) - 1} other such labels" * (len(wrong) > 1)
+            raise DataError(
+                f"{examples.name}: the label {name!r} was never seen in training, but "
+                f"{times:,} examples have it{others}. {self._hint(name)} Correct or "
+                "leave out these examples, or train with some of them."
+            )
+
+    def respond(self, inputs, *, batch_size=None, top_k=1):
+        """As `classify`, for a list."""
+        return self.classify(texts_of(inputs), top_k=top_k, batch_size=batch_size)
+
+    def measure(self, examples, *, batch_size=None):
+        """Accuracy, F1 (mean over the labels), loss, each label's own, confusion.
+
+        As scikit-learn computes them; a label that is neither there nor given counts as
+        an F1 of 0.
+        """
+        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+        self.check_answers(examples)
+        numbers = [self._numbers_by_name()[label] for label in examples.answers]
+        probabilities = self.predict(examples.inputs, batch_size, verbose=0)
+        given, every = probabilities.argmax(-1), range(len(self.labels))
+        rows = precision_recall_fscore_support(
+            numbers, given, labels=every, zero_division=0.0
+        )
+        names = ("precision", "recall", "f1", "examples")
+        right = probabilities[np.arange(len(numbers)), numbers]
+        return {
+            "accuracy": float(np.mean(given == numbers)),
+            "f1": float(rows[2].mean()),
+            "loss": float(-np.log(np.maximum(right, 1e-12)).mean()),
+            "labels": {
+                label: {
+                    name: row[i].item() for name, row in zip(names, rows, strict=True)
+                }
+                for i, label in enumerate(self.labels)
+            },
+            "confusion": confusion_matrix(numbers, given, labels=every).tolist(),
+        }
 
     # --- Labels -----------------------------------------------------------------------
 
@@ -246,18 +332,3 @@ class TextClassifier(Task):
         close = difflib.get_close_matches(str(name), self._numbers_by_name(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return f"The labels are {self._listed()}.{hint}"
-
-
-def _label_names(labels):
-    """Labels as strings; a set or dictionary is refused, for its order is by chance."""
-    ordered = isinstance(labels, Sequence | np.ndarray) and not isinstance(labels, str)
-    given = list(labels) if ordered else []
-    named = all(isinstance(label, str | numbers.Integral) for label in given)
-    names = tuple(map(str, given))
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if len(names) < 2 or repeated or not named:
-        problem = f"{repeated} twice" if repeated else f"{labels!r}"
-        raise InputError(
-            f"labels has {problem}; expected a list of two different names at least."
-        )
-    return names

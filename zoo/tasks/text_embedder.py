@@ -10,6 +10,7 @@ from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.export import export_saved_model
 from zoo.tasks import examples as forms
+from zoo.tasks.form import texts_of
 from zoo.tasks.pooling import Pooling, pool
 from zoo.tasks.task import Task
 
@@ -80,6 +81,11 @@ class TextEmbedder(Task):
         finally:
             self.normalize = was
         return found[0] if single else found
+
+    def respond(self, inputs, *, batch_size=None, normalize=None):
+        """As `embed`, for a list, as lists of float."""
+        texts = texts_of(inputs)
+        return self.embed(texts, batch_size=batch_size, normalize=normalize).tolist()
 
     def similarity(self, texts, others=None):
         """Cosine similarity of each text to each of `others`, float32 `[N, M]`.

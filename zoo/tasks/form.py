@@ -1,0 +1,186 @@
+"""Form: what a task says of itself, for the pipeline, the verbs and the recipes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from zoo.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Examples that are all there, as a file or a sample has them.
+
+    Attributes:
+        inputs: List `[N]` of what the task's `fit` takes as x.
+        answers: List `[N]` of what it takes as y; None where the file has none.
+        name: Where they come from.
+        report: One line that says how many there are and what was left out.
+    """
+
+    inputs: list
+    answers: list | None = None
+    name: str = "examples"
+    report: str = ""
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def take(self, rows):
+        """Those with these numbers, in their order."""
+        answers = None if self.answers is None else [self.answers[i] for i in rows]
+        return replace(self, inputs=[self.inputs[i] for i in rows], answers=answers)
+
+    def hold_out(self, seed, fraction=0.1):
+        """Training and held-out examples, drawn by a seed; none is lost.
+
+        Raises:
+            DataError: if there are too few.
+        """
+        held = int(len(self) * fraction)
+        if not held:
+            raise DataError(
+                f"{self.name}: {len(self)} examples are too few to hold out "
+                f"{fraction:.0%}. Pass held-out examples of their own (--validation)."
+            )
+        order = np.random.default_rng(seed).permutation(len(self)).tolist()
+        return self.take(order[held:]), self.take(order[:held])
+
+
+class Form:
+    """What the pipeline, the verbs and the recipes ask of a task's class.
+
+    A class that says these things, and has a row in `registry.TASKS`, is in all of
+    them.
+
+    Attributes:
+        columns: What a file's columns are to a task -> how they are called where
+            nobody says otherwise; "" is a column that need not be there.
+        parts: Keys of an input that is a dictionary; a pipeline takes them as names of
+            its arguments as well.
+        metric: Key of `measure` that says how good a model is, more being better; also
+            the name of the metric that `fit` logs.
+        sample_model: Key of `zoo.data.samples.SAMPLES`: the model to begin with where
+            none is named.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
+    parts: ClassVar[tuple[str, ...]] = ("text",)
+    metric: ClassVar[str] = "accuracy"
+    sample_model: ClassVar[str] = "minilm"
+
+    @classmethod
+    def read_file(
+        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
+    ):
+        """The examples of a file.
+
+        Args:
+            path: CSV, TSV or JSONL file, or one in the task's own format.
+            columns: Names of columns that differ from those of `cls.columns`.
+            labelled: Whether the answers are wanted as well.
+            encoding: Of a file of text.
+            file_format: As of `zoo.data.formats.open_file`; None: by the file's name.
+
+        Returns:
+            An ExampleSet.
+
+        Raises:
+            DataError: if the file cannot be read, is empty, or lacks a column.
+            InputError: if the task has no such columns.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def name_columns(cls, given):
+        """The names of all columns.
+
+        Raises:
+            InputError: if a column is named that this task does not read.
+        """
+        given = {name: column for name, column in (given or {}).items() if column}
+        unknown = sorted(set(given) - set(cls.columns))
+        if unknown:
+            raise InputError(
+                f"{cls.__name__} reads no column '{unknown[0]}'. It reads "
+                f"{', '.join(cls.columns)}."
+            )
+        return {**cls.columns, **given}
+
+    @classmethod
+    def read_sample(cls):
+        """Real examples to try the task on, fetched at the first call."""
+        raise InputError(
+            f"there are no sample data for {cls.__name__}. Pass a file of your own "
+            "(--data)."
+        )
+
+    @classmethod
+    def options_for(cls, examples) -> dict[str, Any]:
+        """What `from_pretrained` is to be told for a model that learns these."""
+        return {}
+
+    def check_answers(self, examples):
+        """Refuses examples whose answers this model cannot give.
+
+        Raises:
+            DataError: naming an answer that was never seen in training.
+        """
+
+    @classmethod
+    def is_one(cls, given):
+        """Whether what a pipeline was given is one input, and not several."""
+        return isinstance(given, str | bytes | Mapping)
+
+    def respond(self, inputs, *, batch_size=None):
+        """Answers in plain Python, for a list of inputs: what a pipeline gives.
+
+        A task may take further options, all of which have defaults.
+
+        Args:
+            inputs: Strings, or dictionaries of strings.
+            batch_size: How many at a time.
+
+        Returns:
+            List of as many answers: of str, float, int, None, and lists and
+            dictionaries of these.
+        """
+        raise NotImplementedError
+
+    def measure(self, examples, *, batch_size=None) -> dict[str, Any]:
+        """How good the answers to labelled examples are; `metric` is among the keys.
+
+        Returns:
+            Plain Python, so that it can be written as JSON.
+        """
+        raise NotImplementedError
+
+
+def texts_of(inputs):
+    """Texts, or pairs of texts, out of a list of strings and dictionaries.
+
+    Returns:
+        List of str, or of (str, str), as `Task.predict` takes them.
+
+    Raises:
+        InputError: if an input has another form, or only some have a second text.
+    """
+    if not any(isinstance(given, Mapping) for given in inputs):
+        return inputs
+    rows = []
+    for number, given in enumerate(inputs):
+        row = given if isinstance(given, Mapping) else {"text": given}
+        unknown = sorted(map(str, set(row) - {"text", "pair"}))
+        if unknown or "text" not in row:
+            raise InputError(
+                f"input {number} has {sorted(map(str, row))}; expected 'text', and "
+                "maybe 'pair'."
+            )
+        rows.append(row)
+    if len({"pair" in row for row in rows}) > 1:
+        raise InputError("some inputs have a second text ('pair'), and some have none.")
+    if "pair" in rows[0]:
+        return [(row["text"], row["pair"]) for row in rows]
+    return [row["text"] for row in rows]

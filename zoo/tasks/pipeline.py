@@ -1,0 +1,136 @@
+"""`zoo.pipeline`: a task as a callable. Strings in, plain Python out."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+
+from zoo.errors import CheckpointError, InputError
+from zoo.tasks.registry import find_task
+
+# Of a stream so many batches are read ahead: texts are batched by length among them.
+WINDOW = 8
+
+
+def pipeline(
+    task,
+    source,
+    *,
+    revision=None,
+    dtype=None,
+    batch_size=32,
+    max_length=None,
+    **options,
+):
+    """A callable that does a task.
+
+    Args:
+        task: Name of a task: "text-classification", "fill-mask",
+            "feature-extraction" and the like; `zoo.tasks.registry.TASKS` has all.
+        source: A directory or hub id, as of `from_pretrained`; or a model that is
+            there already.
+        revision: Branch, tag or commit on the hub.
+        dtype: Keras dtype policy, such as "mixed_bfloat16".
+        batch_size: Inputs at a time.
+        max_length: Longer inputs are cut to so many tokens, or read in windows of so
+            many, as the task does it.
+        options: Of every call, such as `top_k=3`.
+
+    Returns:
+        A `Pipeline`.
+
+    Raises:
+        InputError: naming the nearest, if there is no such task.
+        CheckpointError: if the checkpoint is damaged, or has not learnt this task.
+    """
+    kind = find_task(task).load()
+    if isinstance(source, tf.keras.Model):
+        if not isinstance(source, kind):
+            raise InputError(
+                f"a {type(source).__name__} does not do {task!r}; expected a "
+                f"{kind.__name__}, or a directory or hub id to load one from."
+            )
+        model = source
+    else:
+        model = kind.from_pretrained(source, dtype, revision=revision)
+        if model.new_weights:
+            raise CheckpointError(
+                f"{source} has not learnt {task!r}: it has no weights for "
+                f"{', '.join(model.new_weights[:3])}. Train it with `zoo fit {task}` "
+                f"or {kind.__name__}.fit, or pass a checkpoint that has them."
+            )
+    if max_length is not None:
+        model.max_length = max_length
+    return Pipeline(model, batch_size=batch_size, **options)
+
+
+class Pipeline:
+    """Answers to inputs, one, several, or a stream of them.
+
+    An input is a string, or a dictionary of strings where a task reads several. What
+    a call gives follows what it gets:
+
+    - one input: its answer;
+    - a list, a tuple or an array: the list of answers, batched by length;
+    - another iterable, such as a generator, an open file or a `tf.data.Dataset`: a
+      generator, which reads no more than 8 batches ahead of what it has given.
+
+    Args:
+        model: A task.
+        batch_size: Inputs at a time.
+        options: Of every call; those of a call itself go before them.
+    """
+
+    def __init__(self, model, *, batch_size=32, **options):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size={batch_size!r}: expected a positive integer.")
+        self.model = model
+        self.batch_size = batch_size
+        self.options = options
+
+    def __call__(self, inputs=None, **options):
+        names = [name for name in self.model.parts if name in options]
+        parts = {name: options.pop(name) for name in names}
+        if parts:
+            if inputs is not None:
+                raise InputError(
+                    f"{', '.join(parts)} and a first argument were given. Pass one "
+                    "dictionary, or the names alone."
+                )
+            inputs = parts
+        options = {**self.options, **options}
+        if self.model.is_one(inputs):
+            return self._answers([inputs], options)[0]
+        if hasattr(inputs, "__array__") and not isinstance(inputs, tf.data.Dataset):
+            inputs = inputs.tolist() if hasattr(inputs, "tolist") else list(inputs)
+        if isinstance(inputs, list | tuple):
+            return self._answers(list(inputs), options) if inputs else []
+        if isinstance(inputs, Iterable):
+            return self._stream(inputs, options)
+        raise InputError(
+            f"a pipeline was given {inputs!r}; expected a string, a list, or an "
+            "iterable of strings."
+        )
+
+    def _answers(self, inputs, options):
+        return self.model.respond(
+            [_as_text(given) for given in inputs], batch_size=self.batch_size, **options
+        )
+
+    def _stream(self, inputs, options):
+        if isinstance(inputs, tf.data.Dataset):
+            inputs = inputs.as_numpy_iterator()
+        inputs = iter(inputs)
+        while window := list(itertools.islice(inputs, WINDOW * self.batch_size)):
+            yield from self._answers(window, options)
+
+
+def _as_text(given):
+    """An input with str in place of bytes; what has another form stays."""
+    if isinstance(given, bytes):
+        return given.decode("utf-8", "replace")
+    if isinstance(given, tuple):
+        return tuple(map(_as_text, given))
+    if isinstance(given, Mapping):
+        return {name: _as_text(value) for name, value in given.items()}
+    return given
