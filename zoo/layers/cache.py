@@ -1,5 +1,6 @@
 """Keys and values of the tokens that a stack has seen: each is computed once."""
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -133,12 +134,13 @@ class Memory:
         if len(sizes) == 1:
             return attend(keys, values, bias)
 
-        def part(size):
+        def look_at(size):  # cut inside the branch, or each step would cut them all
             both = keys[:, :, :size], values[:, :, :size]
-            return lambda: attend(*both, bias.of_first_keys(size))
+            return attend(*both, bias.of_first_keys(size))
 
         larger = [tf.cast(self.filled > size, tf.int32) for size in sizes[:-1]]
-        return tf.switch_case(tf.add_n(larger), [part(size) for size in sizes])
+        branches = [functools.partial(look_at, size) for size in sizes]
+        return tf.switch_case(tf.add_n(larger), branches)
 
     def _parts(self):
         """Sizes that attention may look at, the last one being the whole."""
