@@ -8,22 +8,19 @@ and Gilbert 2014, MIT licence); the default model is MiniLM-L6 (Apache-2.0).
 """
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from applications.curves import Curve
 from zoo import TextClassifier
-from zoo.data.samples import fetch, movie_snippets
-from zoo.data.tables import read_table
-from zoo.errors import DataError, ZooError
+from zoo.data.samples import fetch
+from zoo.errors import ZooError
 from zoo.export import run_in_clean_process
-from zoo.files import staged_directory
+from zoo.tasks.runs import make_output, write_results
+from zoo.training.curves import Curve
 
 BASELINE = "TF-IDF + logistic regression"
 SENTENCES = (
@@ -61,29 +58,23 @@ def read_flags(arguments=None):
 
 
 def read_data(flags):
-    """Training and held-out examples, each `(texts, labels)`."""
+    """All labels, training examples and held-out ones."""
     if flags.data is None:
-        texts, numbers = movie_snippets()
-        labels = [("negative", "positive")[number] for number in numbers]
+        everything = TextClassifier.read_sample()
     else:
-        texts, labels = read_file(flags.data, flags)
+        everything = read_file(flags.data, flags)
+    # A rare label may stand among those held out alone; in a file of its own it is odd.
+    labels = TextClassifier.options_for(everything)["labels"]
     if flags.validation is not None:
-        return (texts, labels), read_file(flags.validation, flags)
-    order = np.random.default_rng(flags.seed).permutation(len(texts))
-    held = len(texts) // 10
-    if not held:
-        raise DataError(
-            f"{len(texts)} examples are too few to hold out a tenth. Pass --validation."
-        )
-    parts = order[held:], order[:held]
-    train, test = (([texts[i] for i in p], [labels[i] for i in p]) for p in parts)
-    return train, test
+        return labels, everything, read_file(flags.validation, flags)
+    return labels, *everything.hold_out(flags.seed)
 
 
 def read_file(path, flags):
-    table = read_table(path, text=flags.text_column, label=flags.label_column)
-    print(table.report())
-    return table.texts, table.labels
+    columns = {"text": flags.text_column, "label": flags.label_column}
+    examples = TextClassifier.read_file(path, columns)
+    print(examples.report)
+    return examples
 
 
 def baseline_accuracy(train, held_out):
@@ -95,10 +86,11 @@ def baseline_accuracy(train, held_out):
     vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
     model = make_pipeline(vectors, LogisticRegression(C=10, max_iter=1000))
     try:
-        return model.fit(*train).score(*held_out)
+        model.fit(train.inputs, train.answers)
+        return model.score(held_out.inputs, held_out.answers)
     except ValueError:  # no word stands in two texts: nothing to tell labels apart by
-        commonest = Counter(train[1]).most_common(1)[0][0]
-        return held_out[1].count(commonest) / len(held_out[1])
+        commonest = Counter(train.answers).most_common(1)[0][0]
+        return held_out.answers.count(commonest) / len(held_out)
 
 
 def main(arguments=None):
@@ -106,49 +98,46 @@ def main(arguments=None):
     began = time.perf_counter()
     keras.utils.set_random_seed(flags.seed)
 
-    train, held_out = read_data(flags)
-    # A rare label may stand among those held out alone; in a file of its own it is odd.
-    labels = sorted({*train[1], *(() if flags.validation else held_out[1])})
-    print(f"{len(train[0]):,} examples to train on, {len(held_out[0]):,} held out")
-    source = flags.model or fetch("minilm")
-    try:
-        flags.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"--output {flags.output}: {error.strerror}.") from error
+    labels, train, held_out = read_data(flags)
+    print(f"{len(train):,} examples to train on, {len(held_out):,} held out")
+    source = flags.model or fetch(TextClassifier.sample_model)
+    output = make_output(flags.output)
     started = time.perf_counter()  # downloads are over, unless the model is on a hub
 
     classifier = TextClassifier.from_pretrained(source, labels=labels)
     classifier.max_length = min(flags.max_length, classifier.max_length)
     classifier.compile(learning_rate=flags.learning_rate)
-    untrained = classifier.evaluate(*held_out, verbose=0, return_dict=True)
+    untrained = classifier.measure(held_out)
 
     curve = Curve()
     fit_started = time.perf_counter()
     classifier.fit(
-        *train,
+        train.inputs,
+        train.answers,
         batch_size=flags.batch_size,
         epochs=flags.epochs,
-        validation_data=held_out,
-        callbacks=[keras.callbacks.TensorBoard(flags.output / "logs"), curve],
+        validation_data=(held_out.inputs, held_out.answers),
+        callbacks=[keras.callbacks.TensorBoard(output / "logs"), curve],
         seed=flags.seed,
     )
     fit_seconds = time.perf_counter() - fit_started
-    classifier.save_pretrained(flags.output / "model")
+    classifier.save_pretrained(output / "model")
 
-    common = Counter(held_out[1]).most_common(1)[0][1] / len(held_out[1])
+    trained = classifier.measure(held_out)
+    common = Counter(held_out.answers).most_common(1)[0][1] / len(held_out)
     baseline = baseline_accuracy(train, held_out)
-    accuracy = curve.held_out[-1][2]
-    print(f"\n{'accuracy on held-out examples':36}{len(held_out[0]):>7,} examples")
+    print(f"\n{'accuracy on held-out examples':36}{len(held_out):>7,} examples")
     for name, value in (
         ("commonest label", common),
         ("before training", untrained["accuracy"]),
         (BASELINE, baseline),
-        ("after training", accuracy),
+        ("after training", trained["accuracy"]),
     ):
         print(f"  {name:34}{value:>7.3f}")
+    print(f"F1 after training, mean of the labels: {trained['f1']:.3f}")
 
     if flags.export:
-        exported = classifier.export_saved_model(flags.output / "export", version=1)
+        exported = classifier.export_saved_model(output / "export", version=1)
         found = run_in_clean_process(exported, {"text": SENTENCES})
         print("\nthe export, in a process without zoo and Keras")
         rows = zip(found["label"], found["probabilities"], SENTENCES, strict=True)
@@ -157,23 +146,21 @@ def main(arguments=None):
 
     seconds = time.perf_counter() - started
     metrics = {
-        "accuracy": accuracy,
+        **trained,
         "accuracy_untrained": untrained["accuracy"],
         "accuracy_tfidf_logistic_regression": baseline,
         "accuracy_commonest_label": common,
-        "examples": {"training": len(train[0]), "held_out": len(held_out[0])},
-        "labels": labels,
+        "examples": {"training": len(train), "held_out": len(held_out)},
         "fit_seconds": round(fit_seconds, 1),
         "seconds": round(seconds, 1),
         "flags": vars(flags),
     }
-    with staged_directory(flags.output) as results:
-        text = json.dumps(metrics, indent=2, default=str)  # of paths
-        (results / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        compared = {BASELINE: baseline}
-        curve.draw(results / "curve.png", untrained=untrained, compared=compared)
+    compared = {BASELINE: baseline}
+    files = write_results(
+        output, metrics, curve=curve, untrained=untrained, compared=compared
+    )
     print(
-        f"\n{flags.output}: curve.png, metrics.json, model/, logs/ (tensorboard)"
+        f"\n{output}: {', '.join(files)}, model/, logs/ (tensorboard)"
         + (", export/ (TF Serving)" if flags.export else "")
     )
     print(

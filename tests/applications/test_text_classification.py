@@ -82,12 +82,14 @@ def test_it_trains_measures_draws_saves_and_serves(model, reviews, tmp_path, cap
     assert metrics["accuracy_tfidf_logistic_regression"] == 1.0
     assert metrics["accuracy_untrained"] < 0.9
     assert metrics["examples"] == {"training": 180, "held_out": 20}
-    assert metrics["labels"] == ["thumbs down", "thumbs up"]
+    assert list(metrics["labels"]) == ["thumbs down", "thumbs up"]
+    assert metrics["f1"] == 1.0 and "F1 after training" in printed
     for line in ("before training", "TF-IDF + logistic", "after training        "):
         assert line in printed
     for sentence in text_classification.SENTENCES:
         assert sentence in printed
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curve.png", "confusion.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
     assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
     saved = TextClassifier.from_pretrained(tmp_path / "model")
@@ -101,11 +103,12 @@ def test_the_split_depends_on_the_seed_and_loses_nothing(reviews):
         flags += ["--label-column", "verdict", "--seed", str(seed)]
         return text_classification.read_data(text_classification.read_flags(flags))
 
-    train, held_out = split(1)
-    assert len(train[0]) == len(train[1]) == 180 and len(held_out[0]) == 20
-    assert split(1) == (train, held_out)
-    assert split(2) != (train, held_out)
-    texts, labels = train[0] + held_out[0], train[1] + held_out[1]
+    labels, train, held_out = split(1)
+    assert labels == ["thumbs down", "thumbs up"]
+    assert len(train) == 180 and len(held_out) == 20
+    assert split(1) == (labels, train, held_out)
+    assert split(2)[1:] != (train, held_out)
+    texts, labels = train.inputs + held_out.inputs, train.answers + held_out.answers
     everything = sorted(zip(texts, labels, strict=True))
     with open(reviews, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -115,10 +118,10 @@ def test_the_split_depends_on_the_seed_and_loses_nothing(reviews):
 def test_held_out_examples_may_have_a_file_of_their_own(reviews):
     flags = ["--data", str(reviews), "--validation", str(reviews)]
     flags += ["--text-column", "review", "--label-column", "verdict"]
-    train, held_out = text_classification.read_data(
+    _, train, held_out = text_classification.read_data(
         text_classification.read_flags(flags)
     )
-    assert train == held_out and len(train[0]) == 200
+    assert train == held_out and len(train) == 200
 
 
 def test_a_wrong_column_is_named_before_anything_is_loaded(reviews):
@@ -146,11 +149,11 @@ def test_a_rare_label_that_is_held_out_alone_and_unlike_words_are_no_failure(
         if "rare"
         in text_classification.read_data(
             text_classification.read_flags([*flags, "--seed", seed])
-        )[1][1]
+        )[2].answers
     )
     text_classification.main([*flags, "--seed", seed, "--no-export"])
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["labels"] == ["rare", "x", "y"]
+    assert list(metrics["labels"]) == ["rare", "x", "y"]
 
 
 def test_an_output_that_cannot_be_made_is_refused_before_training(reviews):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from applications.curves import Curve
+from zoo.training.curves import Curve
 
 
 def test_steps_have_values_of_their_own_and_epochs_the_held_out_ones(tmp_path):

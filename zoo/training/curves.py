@@ -1,0 +1,93 @@
+"""Curve: loss and metric of each step of a training, and a picture of them."""
+
+import keras
+import numpy as np
+
+
+class Curve(keras.callbacks.Callback):
+    """Loss and metric of each step, and held-out ones at the end of each epoch.
+
+    Args:
+        metric: Name of the metric, a mean over examples. Where `fit` logs none of that
+            name, the loss stands alone.
+
+    Attributes:
+        steps: Array `[2]` of loss and metric for each step.
+        held_out: `(steps so far, loss, metric)` for each epoch.
+    """
+
+    def __init__(self, metric="accuracy"):
+        super().__init__()
+        self.names = ("loss", metric)
+        self.steps: list = []
+        self.held_out: list = []
+        self.total = np.zeros(2)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.total = np.zeros(2)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras logs the mean over the epoch so far.
+        total = (batch + 1) * np.array([logs.get(name, np.nan) for name in self.names])
+        self.steps.append(total - self.total)
+        self.total = total
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = [logs.get(f"val_{name}") for name in self.names]
+        if found[0] is not None:
+            values = (np.nan if value is None else float(value) for value in found)
+            self.held_out.append((len(self.steps), *values))
+
+    def get_state(self):
+        """What `set_state` takes, as plain Python."""
+        steps = [[float(value) for value in step] for step in self.steps]
+        return {"steps": steps, "held_out": [list(each) for each in self.held_out]}
+
+    def set_state(self, state):
+        """Goes on where another one stopped."""
+        self.steps = [np.array(step) for step in state["steps"]]
+        self.held_out = [tuple(each) for each in state["held_out"]]
+
+    def draw(self, path, *, untrained=None, compared=None):
+        """Writes the picture: loss on the left, metric on the right.
+
+        Args:
+            path: A .png file.
+            untrained: Held-out loss and metric before the first step, by name.
+            compared: Name -> metric of what the model is compared with.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        logged = [
+            i for i in range(2) if any(np.isfinite(step[i]) for step in self.steps)
+        ]
+        figure = Figure(figsize=(5 * len(logged), 4), layout="constrained")
+        FigureCanvasAgg(figure)
+        points = list(self.held_out)
+        if untrained is not None:
+            points.insert(0, (0, *(untrained[name] for name in self.names)))
+        width = min(20, len(self.steps))
+        panels = figure.subplots(1, len(logged), squeeze=False)[0]
+        for i, axis in zip(logged, panels, strict=True):
+            values = [step[i] for step in self.steps]
+            smooth = np.convolve(values, np.ones(width) / width, "valid")
+            axis.plot(
+                range(width, len(values) + 1),
+                smooth,
+                label=f"training, mean of {width} steps",
+            )
+            if points:
+                places, held_out = zip(*((p[0], p[i + 1]) for p in points), strict=True)
+                axis.plot(places, held_out, "o:", label="held out")
+            axis.set(xlabel="step", title=self.names[i], xlim=(0, None))
+            axis.grid(alpha=0.3)
+            if i == 0:
+                axis.set_ylim(0, None)
+                axis.legend()
+                continue
+            for name, value in (compared or {}).items():
+                axis.axhline(value, ls="--", color="grey", label=name)
+            axis.set_ylim(None, 1)
+            axis.legend(loc="lower right")
+        figure.savefig(path, dpi=120)
