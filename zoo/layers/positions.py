@@ -80,7 +80,11 @@ def _rotary_frequencies(config, positions):
 
 
 def _dynamic_frequencies(config, factor, positions):
-    """NTK scaling that grows with the input once it outgrows the trained length."""
+    """NTK scaling that grows with the input once it outgrows the trained length.
+
+    As in the reference, with the longest row of a batch: beyond that length, what is
+    written behind a prompt depends on the prompts beside it.
+    """
     size, trained = config.rotary_dim, config.max_position_embeddings
     length = tf.cast(tf.maximum(tf.reduce_max(positions) + 1, trained), tf.float32)
     stretch = (factor * length / trained - (factor - 1)) ** (size / (size - 2))
