@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo.errors import TokenizerError
 from zoo.files import find_directory, staged_directory
 from zoo.tokenizers import formats, post_processing, templates
+from zoo.tokenizers import windows as window
 from zoo.tokenizers.building import build
 from zoo.tokenizers.decoders import Decoder
 
@@ -175,14 +176,81 @@ class Tokenizer(tf.Module):
             first, second = post_processing.truncate(
                 first, second, room, truncation, self.truncation_side
             )
-        found = post_processing.assemble(first, second, parts)
+        found = self._named(post_processing.assemble(first, second, parts))
+        return self._padded(found, padding, max_length)
+
+    def _named(self, found):
+        """What `assemble` gives, with a mask, and types where the model takes them."""
         ids = found["input_ids"]
         found["attention_mask"] = ids.with_values(tf.ones_like(ids.values))
         if not self._uses_types:
             del found["token_type_ids"]
         order = ("input_ids", "attention_mask", "token_type_ids", "offsets")
-        found = {name: found[name] for name in order if name in found}
-        return self._padded(found, padding, max_length)
+        return {name: found[name] for name in order if name in found}
+
+    def windows(
+        self, texts, pair, *, max_length, step, longest_text=None, padding="longest"
+    ):
+        """Encodes pairs, and where they are too long, the second text part by part.
+
+        Args:
+            texts: First texts, as of a call. Cut to `longest_text` tokens, and to half
+                of what a window holds.
+            pair: Second texts; equal ones are encoded once.
+            max_length: Most tokens in a window, special tokens included.
+            step: Tokens of the second text from the beginning of a window to that of
+                the next: what BERT's run_squad calls `doc_stride`.
+            longest_text: Most tokens of a first text; None: as many as there is room.
+            padding: As of a call.
+
+        Returns:
+            `zoo.tokenizers.windows.Windows`; its `inputs` are what a call gives for a
+            pair, with `offsets`.
+
+        Raises:
+            TokenizerError: if an argument is not of this form.
+        """
+        parts = self._post.value.template.parts(pair=True, special=True)
+        room = max_length - sum(len(part.ids) for part in parts)
+        if room < 2 or step < 1 or (longest_text is not None and longest_text < 1):
+            raise TokenizerError(
+                f"max_length={max_length}, step={step}, longest_text={longest_text}: "
+                f"expected a max_length of {max_length - room + 2} at least, and "
+                "positive numbers."
+            )
+        question = room // 2 if longest_text is None else min(longest_text, room // 2)
+        options = self._options(max_length, padding, None, True, True)
+        options = {
+            **{name: options[name] for name in ("max_length", "padding")},
+            **{"step": int(step), "longest": int(question), "room": int(room)},
+        }
+        texts, pair = _as_batch(texts, "texts"), _as_batch(pair, "pair")
+        if not tf.executing_eagerly():
+            return self._windows(texts, pair, **options)
+        return self._function("_windows", options)(texts, pair)
+
+    def _windows(self, texts, pair, *, max_length, padding, step, longest, room):
+        parts = self._post.value.template.parts(pair=True, special=True)
+        unique, index = tf.unique(pair)
+        # Together, so that the graph has everything once.
+        both = self._with_offsets(tf.concat([texts, unique], 0))
+        lengths, size = both.lengths(), tf.size(texts)
+        first = tf.minimum(lengths[:size], longest)
+        second = tf.gather(lengths, size + index)
+        number, begin, length = window.cut(first, second, room, step)
+        heads = tf.gather(first, number)
+        found = post_processing.assemble(
+            window.taken(both, number, tf.zeros_like(heads), heads),
+            window.taken(both, size + tf.gather(index, number), begin, length),
+            parts,
+        )
+        place = tf.zeros_like(heads)
+        for part in parts:
+            if part.source == "B":
+                break
+            place += heads if part.source else len(part.ids)
+        found = self._padded(self._named(found), padding, max_length)
+        return window.Windows(found, number, place, begin, length)
 
     def _with_offsets(self, texts):
         pieces = self._pipeline.with_offsets(texts)
@@ -240,6 +308,31 @@ class Tokenizer(tf.Module):
             "special": bool(special),
             "offsets": bool(offsets),
         }
+
+    @property
+    def special_around(self):
+        """Ids of the special tokens before one text and behind it, two tuples."""
+        before, behind, found = [], [], False
+        for part in self._post.value.template.parts(pair=False, special=True):
+            found = found or bool(part.source)
+            (behind if found else before).extend(part.ids)
+        return tuple(before), tuple(behind)
+
+    def with_special_tokens(self, ids):
+        """Puts the special tokens around rows of ids, each of one text.
+
+        Args:
+            ids: Ragged int32 `[B, (tokens)]`, as a call gives them with
+                `add_special_tokens=False`.
+
+        Returns:
+            `input_ids`, and `token_type_ids` if the model takes them, ragged int32.
+        """
+        parts = self._post.value.template.parts(pair=False, special=True)
+        found = post_processing.assemble(post_processing.Pieces(ids), None, parts)
+        if not self._uses_types:
+            del found["token_type_ids"]
+        return found
 
     # --- Decoding -------------------------------------------------------------------
 
