@@ -16,6 +16,7 @@ from tests.generation.tiny import (
     with_texts,
 )
 from zoo.errors import CheckpointError, ConfigError, InputError
+from zoo.generation.evaluation import log_likelihood
 from zoo.models import GPTModel
 
 ROWS = prompts(np.random.default_rng(0), 8)
@@ -268,6 +269,16 @@ def test_a_stream_of_ids_is_the_ids(plain):
 def test_what_is_no_prompt_is_refused(plain, given, match):
     with pytest.raises(InputError, match=match):
         plain["learned"].generate(given)
+
+
+def test_sources_need_a_token_that_answers_begin_with():
+    model = make("t5", decoder_start_token_id=None)
+    for ask in (
+        lambda: model.generate([[5, 6]], max_new_tokens=2),
+        lambda: log_likelihood(model, [[5, 6]], [[7]]),
+    ):
+        with pytest.raises(ConfigError, match="decoder_start_token_id"):
+            ask()
 
 
 def test_text_without_a_tokenizer_is_refused(plain):

@@ -13,7 +13,14 @@ import tensorflow as tf
 
 from zoo.compile_policy import jit_compile
 from zoo.errors import InputError
-from zoo.generation.prompts import begun, bucket, read_rows, stacked
+from zoo.generation.prompts import (
+    begun,
+    bucket,
+    first_token,
+    has_sources,
+    read_rows,
+    stacked,
+)
 
 IGNORED = -1  # what is no target
 
@@ -46,7 +53,7 @@ def perplexity(model, texts, *, stride=None, max_length=None, batch_size=1):
             lengths make no sense.
     """
     _check_model(model)
-    if model.prompt_name != "input_ids":
+    if has_sources(model):
         raise InputError(
             f"{type(model).__name__} writes answers to sources, and has no perplexity "
             "of texts alone. Use zoo.log_likelihood(model, sources, targets)."
@@ -103,8 +110,9 @@ def log_likelihood(model, prompts, continuations, *, batch_size=8):
     """
     _check_model(model)
     prompts = _read(model, prompts, "prompts")
-    special = model.prompt_name != "input_ids"
-    continuations = _read(model, continuations, "continuations", special=special)
+    continuations = _read(
+        model, continuations, "continuations", special=has_sources(model)
+    )
     if len(prompts) != len(continuations):
         raise InputError(
             f"there are {len(prompts)} prompts and {len(continuations)} continuations; "
@@ -145,13 +153,8 @@ def _check_model(model):
 
 def _pair(model, prompt, following):
     """Inputs of the model by name, and targets `[T]`."""
-    if model.prompt_name != "input_ids":
-        first = model.config.decoder_start_token_id
-        if first is None:
-            raise InputError(
-                "the model's configuration does not say which token a decoder begins "
-                "with (decoder_start_token_id)."
-            )
+    if has_sources(model):
+        first = first_token(model.config.decoder_start_token_id)
         inputs = {"input_ids": prompt, "decoder_input_ids": [first, *following[:-1]]}
         return inputs, np.asarray(following)
     prompt = begun(prompt, model.config.bos_token_id)

@@ -14,7 +14,7 @@ from zoo.generation.beams import BeamSearch, DiverseBeamSearch
 from zoo.generation.config import DEFAULTS
 from zoo.generation.contrastive import ContrastiveSearch
 from zoo.generation.loop import Choice, Loop, Request
-from zoo.generation.prompts import room, stacked
+from zoo.generation.prompts import first_token, has_sources, room, stacked
 from zoo.generation.results import Sequence, continuations, finish_reason
 from zoo.generation.sampling import fresh_seed
 from zoo.generation.stopping import StopTable
@@ -175,22 +175,17 @@ class Generator:
             except InputError as error:
                 raise InputError(f"assistant_model: {error}") from None
         inputs, prompts = {}, rows
-        if self.model.prompt_name != "input_ids":
+        sources = has_sources(self.model)
+        if sources:
             ids, padding = stacked(rows, side="right", fill=config.pad_token_id or 0)
             mask = np.arange(ids.shape[1]) < ids.shape[1] - padding[:, None]
             inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int32)}
-            first = config.decoder_start_token_id
-            if first is None:
-                raise InputError(
-                    "the checkpoint does not say which token a decoder begins with. "
-                    "Pass decoder_start_token_id."
-                )
-            prompts = [[first]] * len(rows)
+            prompts = [[first_token(config.decoder_start_token_id)]] * len(rows)
         tokens, padding = stacked(
             prompts,
             side="left",
             fill=config.pad_token_id or 0,
-            exact=self.model.prompt_name != "input_ids",
+            exact=sources,
         )
         # The last token needs a position only where its state is looked at.
         last = STRATEGIES[config.strategy].needs_states
@@ -231,12 +226,12 @@ class Generator:
         return self.programs[key]
 
     def _sequences(self, found, rows, config, decode):
-        texts = None
+        texts, sources = None, has_sources(self.model)
         if decode is not None:
             texts = iter(
                 continuations(
                     [
-                        (row if self.model.prompt_name == "input_ids" else [], each.ids)
+                        ([] if sources else row, each.ids)
                         for row, group in zip(rows, found, strict=True)
                         for each in group
                     ],

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import InputError
+from zoo.errors import ConfigError, InputError
 
 SMALLEST = 8
 
@@ -59,6 +59,21 @@ def begun(row, bos_token_id):
             "at least one token, or bos_token_id."
         )
     return row or [bos_token_id]
+
+
+def has_sources(model):
+    """Whether a model answers sources, which it encodes, and continues no prompts."""
+    return model.prompt_name != "input_ids"
+
+
+def first_token(decoder_start_token_id):
+    """The id that a decoder's answer to a source begins with."""
+    if decoder_start_token_id is None:
+        raise ConfigError(
+            "nothing says which token the decoder begins with: the checkpoint has no "
+            "decoder_start_token_id. Pass it, or set it in the configuration."
+        )
+    return decoder_start_token_id
 
 
 def _read_row(row, name, vocab_size):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from zoo.errors import ConfigError
 from zoo.generation.generator import strategy_of
 from zoo.generation.loop import Loop, Request, repeated_rows, start_of
+from zoo.generation.prompts import first_token, has_sources
 from zoo.generation.stopping import StopTable
 
 
@@ -104,7 +105,7 @@ class Server:
         fill = self.config.pad_token_id or 0
         prompts = rows = self._checked(rows)
         lengths = tf.cast(rows.row_lengths(), tf.int32)
-        if self.model.prompt_name == "input_ids":
+        if not has_sources(self.model):
             tokens, padding = padded_left(rows, fill)
             inputs = {"input_ids": tokens}
         else:
@@ -113,12 +114,7 @@ class Server:
                 "attention_mask": tf.sequence_mask(lengths, dtype=tf.int32),
             }
             prompts, padding = None, tf.zeros_like(lengths)
-            first = self.config.decoder_start_token_id
-            if first is None:
-                raise ConfigError(
-                    "the checkpoint does not say which token a decoder begins with. "
-                    "Pass decoder_start_token_id."
-                )
+            first = first_token(self.config.decoder_start_token_id)
             tokens = tf.fill([tf.shape(lengths)[0], 1], first)
             inputs["decoder_input_ids"] = tokens
             lengths = tf.ones_like(lengths)
