@@ -24,6 +24,7 @@ MECHANISMS = {
     "norm_place": ("pre", "post", "sandwich", "parallel"),
     "feedforward": ("plain", "gated"),
     "qk_norm": (None, "layer", "rms"),
+    "sequence_head": (None, "crf"),
 }
 # Rotary scalings: rope_type -> the parameters that it must have.
 ROPE_SCALINGS = {
@@ -105,6 +106,7 @@ class TransformerConfig:
             `eos_token_id` may be several.
         id2label: Labels of a classification head, in order; None where there is none.
         problem_type: HF's word for the loss of a classification head, or None.
+        sequence_head: What joins the labels of tokens: "crf", or None. HF has none.
 
     Raises:
         ConfigError: if a mechanism does not exist or two fields contradict each other.
@@ -173,6 +175,7 @@ class TransformerConfig:
     decoder_start_token_id: int | None = None
     id2label: tuple[str, ...] | None = None
     problem_type: str | None = None
+    sequence_head: str | None = None
 
     def __post_init__(self):
         for name in ("layer_types", "eos_token_id", "id2label"):

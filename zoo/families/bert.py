@@ -84,6 +84,10 @@ TABLE = WeightTable(
     heads={
         "pooler": linear("pooler", "bert.pooler.dense"),
         "classifier": linear("classifier", "classifier"),
+        "crf": tuple(
+            Row(f"crf.{name}", f"crf.{name}")
+            for name in ("transitions", "start_transitions", "end_transitions")
+        ),
         "masked_lm": (
             *linear("transform", "cls.predictions.transform.dense"),
             *linear("transform_norm", "cls.predictions.transform.LayerNorm"),
@@ -118,5 +122,6 @@ BERT = Family(
         "model": "BertModel",
         "masked_lm": "BertForMaskedLM",
         "sequence_classification": "BertForSequenceClassification",
+        "token_classification": "BertForTokenClassification",
     },
 )

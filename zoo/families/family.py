@@ -18,7 +18,8 @@ class Family:
         table: Which tensors hold which weights; or a function of the configuration
             that says so, where names of tensors depend on it.
         architectures: HF's class name for each architecture of zoo's classes: "model",
-            "masked_lm", "sequence_classification", "causal_lm", "seq2seq_lm".
+            "masked_lm", "sequence_classification", "token_classification",
+            "causal_lm", "seq2seq_lm".
         settle: What the names of a checkpoint's tensors still decide about its
             configuration; None where config.json says all.
     """

@@ -215,6 +215,8 @@ COMMON = (
     Key("problem_type", default=None),
     Key("classifier_dropout", default=None),
     Labels(),
+    # Of zoo alone: `transformers` passes over it, and over the weights that go with it.
+    Key("zoo_sequence_head", "sequence_head", default=None),
     Only("is_encoder_decoder", False),
     Only("is_decoder", False),
     Only("add_cross_attention", False),
