@@ -22,7 +22,7 @@ from zoo.training.optimizers import AdamW
 from zoo.training.schedules import WarmupDecay
 
 LEARNING_RATE = 5e-5
-WARMUP = 0.1  # share of the steps
+WARMUP = 0.1  # share of the steps, where `compile` is not told another
 BATCH_SIZE = 32  # Keras's
 
 
@@ -55,6 +55,7 @@ class TrainableModel(Pretrained):
         metrics=None,
         learning_rate=None,
         schedule="linear",
+        warmup=None,
         layer_decay=None,
         micro_batch_size=None,
         gradient_checkpointing=False,
@@ -71,6 +72,7 @@ class TrainableModel(Pretrained):
             metrics: None: those of the model; `[]` for none.
             learning_rate: Peak of the chosen optimizer; None: 5e-5.
             schedule: Its way down: "linear", "cosine", "inverse_sqrt" or "constant".
+            warmup: Share of the steps in which it rises to the peak; None: a tenth.
             layer_decay: Factor below 1 by which the chosen optimizer's learning rate
                 falls from each block to the one below; None: all learn alike.
             micro_batch_size: Rows that are in memory at once; the gradient is that of
@@ -89,7 +91,9 @@ class TrainableModel(Pretrained):
                 or an optimizer that accumulates gradients by itself.
         """
         if optimizer is not None:
-            self._refuse_options(learning_rate=learning_rate, layer_decay=layer_decay)
+            self._refuse_options(
+                learning_rate=learning_rate, warmup=warmup, layer_decay=layer_decay
+            )
             optimizer = keras.optimizers.get(optimizer)
             if getattr(optimizer, "gradient_accumulation_steps", None):
                 raise InputError(
@@ -99,6 +103,11 @@ class TrainableModel(Pretrained):
                     "whole. Leave it out, let the dataset yield the whole batch, and "
                     "pass micro_batch_size=... to compile."
                 )
+        self._warmup = WARMUP if warmup is None else warmup
+        if not 0 <= self._warmup < 1:
+            raise InputError(
+                f"warmup={warmup!r}: expected a share of the steps, from 0 to below 1."
+            )
         if micro_batch_size is not None and not (
             isinstance(micro_batch_size, int) and micro_batch_size > 0
         ):
@@ -158,6 +167,7 @@ class TrainableModel(Pretrained):
             **config,
             **self._own_arguments,
             "automatic_optimizer": self._automatic["optimizer"],
+            "automatic_warmup": self._warmup,
             "optimizer_built": self.optimizer.built,
         }
 
@@ -165,8 +175,10 @@ class TrainableModel(Pretrained):
         config = dict(config)
         automatic = config.pop("automatic_optimizer", False)
         built = config.pop("optimizer_built", True)
+        warmup = config.pop("automatic_warmup", WARMUP)
         self.compile(**keras.saving.deserialize_keras_object(config))
         self._automatic["optimizer"] = automatic
+        self._warmup = warmup
         if built:  # Keras then fills its variables
             self.optimizer.build(self.trainable_variables)
 
@@ -499,12 +511,13 @@ class TrainableModel(Pretrained):
         if not isinstance(before, WarmupDecay):  # the user has set another
             return
         total = steps * epochs
-        # Goes on where an interrupted `fit` stopped; otherwise begins anew.
-        first = max(0, int(self.optimizer.iterations) - steps * initial_epoch)
+        # Goes on where an interrupted `fit` stopped, be it with a new optimizer (then
+        # `first` is below 0); otherwise begins anew.
+        first = int(self.optimizer.iterations) - steps * initial_epoch
         after = WarmupDecay(
             before.peak,
             before.decay,
-            warmup_steps=int(total * WARMUP),
+            warmup_steps=int(total * self._warmup),
             total_steps=total,
             first_step=first,
         )
