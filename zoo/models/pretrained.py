@@ -53,7 +53,9 @@ class Pretrained(keras.Model):
         self.config = TransformerConfig.of(config)
 
     @classmethod
-    def from_pretrained(cls, source, dtype=None, *, revision=None, **options):
+    def from_pretrained(
+        cls, source, dtype=None, *, revision=None, changes=None, **options
+    ):
         """The model of a checkpoint.
 
         Args:
@@ -63,6 +65,8 @@ class Pretrained(keras.Model):
             dtype: Keras dtype policy, such as "float32", "bfloat16" (weights too) or
                 "mixed_bfloat16"; None: Keras's global policy.
             revision: Branch, tag or commit on the hub.
+            changes: Fields of the configuration that are to be others than in
+                config.json, such as {"hidden_dropout_prob": 0.2}.
             options: What this class lets one change, such as `labels`.
 
         Raises:
@@ -71,6 +75,8 @@ class Pretrained(keras.Model):
         """
         with open_source(source, revision=revision) as opened:
             family, original = cls._read_config(opened)
+            if changes:
+                original = original.replace(**changes)
             config = cls.adapt_config(original, **options)
             checkpoint = opened.checkpoint
             if family.settle is not None:
