@@ -30,6 +30,7 @@ class GenerativeModel(TransformerModel):
     """
 
     prompt_name: str
+    scores_vocabulary = True
     generation_defaults: dict | None = None
 
     def default_loss(self):

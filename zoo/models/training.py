@@ -1,6 +1,7 @@
 """How models train: what `compile` chooses, and the step that `fit` repeats."""
 
 import fnmatch
+import math
 import re
 from collections.abc import Mapping, Sized
 
@@ -17,8 +18,11 @@ from zoo.training.chunked_cross_entropy import chunked_cross_entropy
 from zoo.training.guard import Guard
 from zoo.training.labels import counted
 from zoo.training.losses import CrossEntropy, like
+from zoo.training.meter import Meter
 from zoo.training.metrics import TokenMean
+from zoo.training.model_flops import ModelFlops, sequence_lengths
 from zoo.training.optimizers import AdamW
+from zoo.training.progress import with_speed
 from zoo.training.schedules import WarmupDecay
 
 LEARNING_RATE = 5e-5
@@ -37,6 +41,8 @@ class TrainableModel(Pretrained):
     _micro_batch_size: int | None = None
     _counts_tokens = False  # whether all metrics are of labels and their tokens
     _guard: Guard
+    meter: Meter | None = None
+    scores_vocabulary = False  # whether each token gets scores of the whole vocabulary
 
     # --- What is chosen ---------------------------------------------------------------
 
@@ -117,6 +123,7 @@ class TrainableModel(Pretrained):
         self._automatic = {"optimizer": optimizer is None, "jit": jit_compile == "auto"}
         self._micro_batch_size = micro_batch_size
         self._guard = Guard(nonfinite)
+        self.meter = Meter()
         for stack in self._stacks():
             stack.gradient_checkpointing = bool(gradient_checkpointing)
         self._own_arguments = {
@@ -339,6 +346,11 @@ class TrainableModel(Pretrained):
         count = self._count(inputs, labels)
         total = self._total(count)
         loss, gradients = self._gradients(inputs, labels, weights, variables, total)
+        self.meter.count(
+            *self._work(inputs, labels, count),
+            norm=self._norm(gradients) if self.meter.gradient_norm else None,
+        )
+        gradients = self._agreed(gradients)
         done = self._guard.apply(
             lambda: self.optimizer.apply(gradients, variables),
             loss,
@@ -349,15 +361,90 @@ class TrainableModel(Pretrained):
         self._track(tf.where(done, mean, 0.0), tf.where(done, count, 0.0))
         return self.get_metrics_result()
 
+    def _work(self, inputs, labels, count):
+        """Tokens of a batch that are no padding, and the model FLOPs they take."""
+        named = inputs if isinstance(inputs, Mapping) else {"input_ids": inputs}
+
+        def lengths(prefix, others, width):
+            ids = named[f"{prefix}input_ids"]
+            valid = named.get(f"{prefix}attention_mask", others)
+            valid = tf.ones_like(ids) if valid is None else valid
+            return sequence_lengths(
+                valid, named.get(f"{prefix}document_ids"), width=width
+            )
+
+        flops = ModelFlops(
+            self.config, self.assembly, self.scores_vocabulary, self._trained_share()
+        )
+        if self.assembly != "encoder_decoder":
+            found = lengths("", None, None)
+            tokens = tf.reduce_sum(found)
+            sources = None
+        else:
+            names = ("input_ids", "decoder_input_ids")
+            width = 1 + tf.reduce_max([tf.shape(named[name])[1] for name in names])
+            sources = lengths("", None, width)
+            # What is no label is padding, unless a mask says otherwise.
+            valid = None if labels is None else counted(labels)
+            found = lengths("decoder_", valid, width)
+            tokens = tf.reduce_sum(found) + tf.reduce_sum(sources)
+        if not isinstance(self.loss, CrossEntropy):
+            count = tf.reduce_sum(found)  # a loss of ones own looks at all of them
+        return tokens, flops(found, sources=sources, predicted=count)
+
+    def _trained_share(self):
+        """Share of the parameters of blocks that is trained."""
+        sizes = {True: 0, False: 0}
+        for stack in self._stacks():
+            for weight in stack.weights:
+                if len(weight.shape) > 1:
+                    sizes[bool(weight.trainable)] += math.prod(weight.shape)
+        return sizes[True] / max(sum(sizes.values()), 1)
+
+    def _norm(self, gradients):
+        """Norm of the gradient of the whole batch, as it is before it is clipped."""
+        # Rows of a table that came several times are added up; float16 would overflow
+        # in a square.
+        present = [
+            tf.cast(tf.convert_to_tensor(g), tf.float32)
+            for g in gradients
+            if g is not None
+        ]
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            present = replica.all_reduce(tf.distribute.ReduceOp.SUM, present)
+        norm = tf.linalg.global_norm(present)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            norm /= self.optimizer.scale_loss(1.0)
+        return norm
+
+    def _agreed(self, gradients):
+        """The same, with infinity on all replicas where one of them has it.
+
+        Keras's loss scaling (3.15) looks at the first replica alone, and what another
+        one overflowed to would reach the weights.
+        """
+        replica = tf.distribute.get_replica_context()
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if not scaled or replica is None or replica.num_replicas_in_sync == 1:
+            return gradients
+        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        first = next(i for i, g in enumerate(dense) if g is not None)
+        finite = [tf.reduce_all(tf.math.is_finite(g)) for g in dense if g is not None]
+        bad = tf.cast(~tf.reduce_all(finite), tf.int32)
+        bad = replica.all_reduce(tf.distribute.ReduceOp.SUM, bad) > 0
+        infinity = tf.cast(float("inf"), dense[first].dtype)
+        dense[first] = tf.where(bad, infinity, dense[first])
+        return dense
+
     def _named(self, gradients, variables):
         """Gradients by the names of their weights."""
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            return {}  # which are infinite now and then, and for it to look at
+            return {}  # they are infinite now and then, and for it to look at
         paths = {id(weight): path for path, weight in self.weights_by_path().items()}
         return {
             paths.get(id(variable), variable.path): gradient
             for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
         }
 
     def test_step(self, data):
@@ -454,11 +541,16 @@ class TrainableModel(Pretrained):
         if self.train_function is not None and not force:
             return
         super().make_train_function(force)
-        run, guard = self.train_function, self._guard
+        run, guard, meter = self.train_function, self._guard, self.meter
+        with self.distribute_strategy.scope():
+            meter.prepare()
+            weights = self.trainable_variables
+            guard.prepare(self._named([None] * len(weights), weights))
 
         def function(iterator):
             logs = run(iterator)
             guard.check()
+            meter.tick()
             return logs
 
         self.train_function = function
@@ -494,7 +586,22 @@ class TrainableModel(Pretrained):
             kwargs["shuffle"] = False  # as it comes; Keras would warn
         steps = _steps(x, batch_size, kwargs)
         self._schedule(steps, epochs, kwargs.get("initial_epoch", 0))
+        callbacks = kwargs.pop("callbacks", None)
+        self._watch(callbacks)
+        verbose = kwargs.get("verbose", "auto")
+        kwargs["callbacks"] = with_speed(callbacks, self.meter, verbose)
         return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def _watch(self, callbacks):
+        """Has the step count what callbacks ask for, and no more."""
+        callbacks = getattr(callbacks, "callbacks", callbacks)
+        asked = any(
+            getattr(each, "wants_gradient_norm", False)
+            for each in tf.nest.flatten(callbacks)
+        )
+        if asked != self.meter.gradient_norm:
+            self.meter.gradient_norm = asked
+            self.train_function = None  # it has the other choice compiled in
 
     def evaluate(self, *args, **kwargs):
         """As Keras's `evaluate`; without `compile`, with what that chooses."""
@@ -513,7 +620,7 @@ class TrainableModel(Pretrained):
         total = steps * epochs
         # Goes on where an interrupted `fit` stopped, be it with a new optimizer (then
         # `first` is below 0); otherwise begins anew.
-        first = int(self.optimizer.iterations) - steps * initial_epoch
+        first = int(self.optimizer.iterations.numpy()) - steps * initial_epoch
         after = WarmupDecay(
             before.peak,
             before.decay,

@@ -2,7 +2,6 @@
 
 import logging
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.errors import ConfigError, TrainingError
@@ -33,51 +32,64 @@ class Guard:
         self.skipped = 0
         self._names = None
 
-    def _prepare(self, names):
-        """Makes its state, for gradients of these names."""
+    def prepare(self, names):
+        """Makes its state, for gradients of these names.
+
+        Call it in the scope of the strategy where there are several replicas.
+        """
         if self._names == tuple(names):
             return
         self._names = tuple(names)
+
+        def variable(value):
+            return tf.Variable(
+                value,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+
         with tf.init_scope():  # out of the graph that is being traced
-            self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-            self._bad_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False)
-            self._bad = tf.Variable(tf.zeros([len(names) + 2], tf.bool))
+            self._steps = variable(tf.zeros([], tf.int64))
+            self._bad_in_a_row = variable(tf.zeros([], tf.int64))
+            self._bad = variable(tf.zeros([len(self._names) + 2], tf.bool))
 
     def apply(self, update, loss, rate, gradients):
         """Calls `update()` if all is finite; gives whether it did, a bool scalar.
+
+        What is bad on one of several replicas is bad on all of them.
 
         Args:
             update: Applies the gradients.
             loss: Scalar.
             rate: Learning rate, scalar.
-            gradients: Tensors or `tf.IndexedSlices` by the names of their weights.
+            gradients: Tensors, `tf.IndexedSlices` or None by the names of their
+                weights.
         """
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            update()  # replicas cannot agree within a condition: there is no guard
-            return tf.constant(True)
-        self._prepare(gradients)
-        values = [getattr(each, "values", each) for each in gradients.values()]
+        self.prepare(gradients)
         # Squares, in one pass: numbers whose square overflows would spoil Adam's
         # second moment for ever.
-        sums = [tf.cast(tf.nn.l2_loss(each), tf.float32) for each in values]
+        sums = [_sum_of_squares(each) for each in gradients.values()]
         bad = ~tf.math.is_finite(
             tf.stack([tf.cast(loss, tf.float32), tf.cast(rate, tf.float32), *sums])
         )
+        replica = tf.distribute.get_replica_context()
+        several = replica is not None and replica.num_replicas_in_sync > 1
+        if several:
+            count = tf.cast(bad, tf.int32)
+            bad = replica.all_reduce(tf.distribute.ReduceOp.SUM, count) > 0
         good = ~tf.reduce_any(bad)
         before = tf.convert_to_tensor(self._bad_in_a_row)
         if self.choice == "stop":  # nothing moves before the host has seen it
             good &= tf.equal(before, 0)
-
-        def let_through():
-            update()
-            return tf.constant(True)
-
-        done = tf.cond(good, let_through, lambda: tf.constant(False))
+        if several:
+            replica.merge_call(_update_on_all, args=(good, update))
+        else:
+            tf.cond(good, lambda: _done(update), lambda: tf.constant(False))
         self._steps.assign_add(1)
         self._bad_in_a_row.assign(tf.where(good, tf.zeros_like(before), before + 1))
         first = tf.equal(before, 0) if self.choice == "stop" else tf.constant(True)
         self._bad.assign(tf.where(first, bad, self._bad))
-        return done
+        return good
 
     def check(self):
         """Raises or logs if the last step was bad. Call it on the host.
@@ -87,11 +99,11 @@ class Guard:
         """
         if self._names is None:
             return
-        row = int(self._bad_in_a_row)
+        row = _int(self._bad_in_a_row)
         if not row:
             return
         self.skipped += 1
-        step = int(self._steps) - (row - 1 if self.choice == "stop" else 0)
+        step = _int(self._steps) - (row - 1 if self.choice == "stop" else 0)
         found = self._found()
         if self.choice == "stop":
             self._bad_in_a_row.assign(0)
@@ -110,7 +122,7 @@ class Guard:
             )
 
     def _found(self):
-        bad = np.asarray(self._bad)
+        bad = tf.convert_to_tensor(self._bad).numpy()
         found = [
             name
             for name, wrong in zip(
@@ -125,3 +137,33 @@ class Guard:
             found.append(f"the gradient of {listed}")
         single = len(found) == 1 and len(names) < 2
         return f"{' and '.join(found)} {'is' if single else 'are'}"
+
+
+def _int(variable):
+    return int(tf.convert_to_tensor(variable))  # of several replicas, the first one's
+
+
+def _sum_of_squares(gradient):
+    if gradient is None:
+        return tf.constant(0.0)
+    return tf.cast(tf.nn.l2_loss(getattr(gradient, "values", gradient)), tf.float32)
+
+
+def _done(update):
+    update()
+    return tf.constant(True)
+
+
+def _update_on_all(strategy, good, update):
+    """Calls each replica's `update()` in a condition that is outside of replicas.
+
+    Optimizers gather gradients by leaving their replica, which TensorFlow refuses
+    within a condition.
+    """
+    agreed = strategy.experimental_local_results(good)[0]
+
+    def on_all():
+        strategy.extended.call_for_each_replica(_done, args=(update,))
+        return tf.constant(True)
+
+    tf.cond(agreed, on_all, lambda: tf.constant(False))
