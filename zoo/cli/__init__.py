@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from zoo.cli import data, tokenizer
+from zoo.cli.answering import evaluate, predict
+from zoo.cli.fitting import fit
 from zoo.cli.terminal import command_group
 from zoo.cli.writing import chat, generate
 
@@ -41,7 +43,7 @@ def root(
     """Transformer models for Keras 3: checkpoints in, answers out."""
 
 
-for verb in (generate, chat):
+for verb in (generate, chat, fit, evaluate, predict):
     app.command(no_args_is_help=True)(verb)
 app.add_typer(data.app, name="data")
 app.add_typer(tokenizer.app, name="tokenizer")

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 import typer
 
@@ -50,3 +51,28 @@ def new_console():
 def given(**options):
     """The options that have a value."""
     return {name: value for name, value in options.items() if value not in (None, [])}
+
+
+class Interrupt:
+    """Has Ctrl-C ask for an end, between two pieces or steps; the second one insists.
+
+    Attributes:
+        asked: Whether it was pressed.
+    """
+
+    asked = False
+
+    def __enter__(self):
+        self._before = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_):
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, *_):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -6,14 +6,19 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoo.cli.terminal import complain, given, new_console, showing_errors
+from zoo.cli.terminal import (
+    Interrupt,
+    complain,
+    given,
+    new_console,
+    showing_errors,
+)
 from zoo.errors import InputError, ZooError
 
 # An answer of chat is not to end in the middle of a sentence.
@@ -334,7 +339,7 @@ class Talk:
         said = []
         try:
             pieces = self.model.chat(self.messages, stream=True, **self.options)
-            with _Interrupt() as interrupt:
+            with Interrupt() as interrupt:
                 for piece in _watched(pieces, self.console):
                     _write(piece)
                     said.append(piece)
@@ -393,24 +398,6 @@ class Talk:
     def help(self, rest):
         """Lists the commands."""
         typer.echo(HELP, err=True, nl=False)
-
-
-class _Interrupt:
-    """Has Ctrl-C ask for an end, between two pieces; the second one insists."""
-
-    asked = False
-
-    def __enter__(self):
-        self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_):
-        signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, *_):
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 class _Compiles(logging.Handler):

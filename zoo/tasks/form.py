@@ -1,11 +1,13 @@
 """Form: what a task says of itself, for the pipeline, the verbs and the recipes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from zoo.data.tables import read_table
 from zoo.errors import DataError, InputError
 
 
@@ -48,6 +50,11 @@ class ExampleSet:
         order = np.random.default_rng(seed).permutation(len(self)).tolist()
         return self.take(order[held:]), self.take(order[:held])
 
+    def draw(self, count, seed):
+        """So many of them, drawn by a seed."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.take(order[:count].tolist())
+
 
 class Form:
     """What the pipeline, the verbs and the recipes ask of a task's class.
@@ -66,7 +73,7 @@ class Form:
             none is named.
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
+    columns: ClassVar[Mapping[str, str]] = {"text": "text", "pair": ""}
     parts: ClassVar[tuple[str, ...]] = ("text",)
     metric: ClassVar[str] = "accuracy"
     sample_model: ClassVar[str] = "minilm"
@@ -91,7 +98,16 @@ class Form:
             DataError: if the file cannot be read, is empty, or lacks a column.
             InputError: if the task has no such columns.
         """
-        raise NotImplementedError
+        if labelled:
+            raise InputError(f"{cls.__name__} has no labels that a file could hold.")
+        names = cls.name_columns(columns)
+        return read_texts(
+            path,
+            names["text"],
+            names["pair"],
+            encoding=encoding,
+            file_format=file_format,
+        )
 
     @classmethod
     def name_columns(cls, given):
@@ -149,6 +165,10 @@ class Form:
         """
         raise NotImplementedError
 
+    def show(self, given, answer):
+        """An answer as a line for people."""
+        return json.dumps(answer, ensure_ascii=False)
+
     def measure(self, examples, *, batch_size=None) -> dict[str, Any]:
         """How good the answers to labelled examples are; `metric` is among the keys.
 
@@ -156,6 +176,15 @@ class Form:
             Plain Python, so that it can be written as JSON.
         """
         raise NotImplementedError
+
+
+def read_texts(path, text, pair="", label=None, **options):
+    """Texts, or pairs of texts, of a file, and their labels where there is a column."""
+    table = read_table(path, text=text, pair=pair or None, label=label, **options)
+    texts = table.texts
+    if table.pairs is not None:
+        texts = list(zip(texts, table.pairs, strict=True))
+    return ExampleSet(texts, table.labels, table.name, table.report())
 
 
 def texts_of(inputs):

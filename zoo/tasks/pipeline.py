@@ -1,5 +1,6 @@
 """`zoo.pipeline`: a task as a callable. Strings in, plain Python out."""
 
+import inspect
 import itertools
 from collections.abc import Iterable, Mapping
 
@@ -43,11 +44,19 @@ def pipeline(
         InputError: naming the nearest, if there is no such task.
         CheckpointError: if the checkpoint is damaged, or has not learnt this task.
     """
-    kind = find_task(task).load()
+    model = load_learnt(
+        find_task(task), source, revision=revision, dtype=dtype, max_length=max_length
+    )
+    return Pipeline(model, batch_size=batch_size, **options)
+
+
+def load_learnt(entry, source, *, revision=None, dtype=None, max_length=None):
+    """The model of a task that has learnt it; as `pipeline`, by a TaskEntry."""
+    kind = entry.load()
     if isinstance(source, tf.keras.Model):
         if not isinstance(source, kind):
             raise InputError(
-                f"a {type(source).__name__} does not do {task!r}; expected a "
+                f"a {type(source).__name__} does not do {entry.name!r}; expected a "
                 f"{kind.__name__}, or a directory or hub id to load one from."
             )
         model = source
@@ -55,13 +64,14 @@ def pipeline(
         model = kind.from_pretrained(source, dtype, revision=revision)
         if model.new_weights:
             raise CheckpointError(
-                f"{source} has not learnt {task!r}: it has no weights for "
-                f"{', '.join(model.new_weights[:3])}. Train it with `zoo fit {task}` "
-                f"or {kind.__name__}.fit, or pass a checkpoint that has them."
+                f"{source} has not learnt {entry.name!r}: it has no weights for "
+                f"{', '.join(model.new_weights[:3])}. Train it with `zoo fit "
+                f"{entry.name}` or {kind.__name__}.fit, or pass a checkpoint that has "
+                "them."
             )
     if max_length is not None:
         model.max_length = max_length
-    return Pipeline(model, batch_size=batch_size, **options)
+    return model
 
 
 class Pipeline:
@@ -86,7 +96,8 @@ class Pipeline:
             raise InputError(f"batch_size={batch_size!r}: expected a positive integer.")
         self.model = model
         self.batch_size = batch_size
-        self.options = options
+        self.options = {}
+        self.options = self._merged(options)
 
     def __call__(self, inputs=None, **options):
         names = [name for name in self.model.parts if name in options]
@@ -98,7 +109,7 @@ class Pipeline:
                     "dictionary, or the names alone."
                 )
             inputs = parts
-        options = {**self.options, **options}
+        options = self._merged(options)
         if self.model.is_one(inputs):
             return self._answers([inputs], options)[0]
         if hasattr(inputs, "__array__") and not isinstance(inputs, tf.data.Dataset):
@@ -112,17 +123,34 @@ class Pipeline:
             "iterable of strings."
         )
 
+    def _merged(self, options):
+        known = inspect.signature(self.model.respond).parameters
+        known = [name for name in known if name not in ("inputs", "batch_size")]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise InputError(
+                f"{type(self.model).__name__} takes no option '{unknown[0]}' for its "
+                f"answers. It takes {', '.join(known) or 'none'}."
+            )
+        return {**self.options, **options}
+
     def _answers(self, inputs, options):
         return self.model.respond(
             [_as_text(given) for given in inputs], batch_size=self.batch_size, **options
         )
 
+    def with_inputs(self, inputs, **options):
+        """Yields `(input, answer)` for each input of any iterable, as a stream."""
+        options = self._merged(options)
+        inputs = iter(inputs)
+        while window := list(itertools.islice(inputs, WINDOW * self.batch_size)):
+            yield from zip(window, self._answers(window, options), strict=True)
+
     def _stream(self, inputs, options):
         if isinstance(inputs, tf.data.Dataset):
             inputs = inputs.as_numpy_iterator()
-        inputs = iter(inputs)
-        while window := list(itertools.islice(inputs, WINDOW * self.batch_size)):
-            yield from self._answers(window, options)
+        for _, answer in self.with_inputs(inputs, **options):
+            yield answer
 
 
 def _as_text(given):

@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
-from zoo.data.tables import read_table
 from zoo.errors import DataError, InputError
 from zoo.export import export_saved_model
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
-from zoo.tasks.form import ExampleSet, texts_of
+from zoo.tasks.form import ExampleSet, read_texts, texts_of
 from zoo.tasks.labels import fits, label_names
 from zoo.tasks.task import Task, require
 
@@ -164,18 +163,14 @@ class TextClassifier(Task):
         cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
     ):
         names = cls.name_columns(columns)
-        table = read_table(
+        return read_texts(
             path,
-            text=names["text"],
-            pair=names["pair"] or None,
-            label=names["label"] if labelled else None,
-            file_format=file_format,
+            names["text"],
+            names["pair"],
+            names["label"] if labelled else None,
             encoding=encoding,
+            file_format=file_format,
         )
-        texts = table.texts
-        if table.pairs is not None:
-            texts = list(zip(texts, table.pairs, strict=True))
-        return ExampleSet(texts, table.labels, table.name, table.report())
 
     @classmethod
     def read_sample(cls):
@@ -212,6 +207,12 @@ class TextClassifier(Task):
     def respond(self, inputs, *, batch_size=None, top_k=1):
         """As `classify`, for a list."""
         return self.classify(texts_of(inputs), top_k=top_k, batch_size=batch_size)
+
+    def show(self, given, answer):
+        best = answer if isinstance(answer, list) else [answer]
+        said = ", ".join(f"{each['label']} {each['score']:.3f}" for each in best)
+        text = " | ".join(map(str, given)) if isinstance(given, tuple) else given
+        return f"{said}\t{text}"
 
     def measure(self, examples, *, batch_size=None):
         """Accuracy, F1 (mean over the labels), loss, each label's own, confusion.

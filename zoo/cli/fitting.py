@@ -1,0 +1,329 @@
+"""`zoo fit`: a model for a task, out of a file of examples."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import (
+    DEFAULTS,
+    LEARNT,
+    BaseModel,
+    BatchSize,
+    Column,
+    Data,
+    Dtype,
+    Encoding,
+    FileFormat,
+    LabelColumn,
+    LearntTask,
+    MaxLength,
+    PairColumn,
+    TextColumn,
+    Validation,
+    metric_lines,
+    named_columns,
+    read_examples,
+)
+from zoo.cli.terminal import (
+    INTERRUPTED,
+    Interrupt,
+    complain,
+    given,
+    new_console,
+    showing_errors,
+)
+from zoo.errors import InputError
+from zoo.tasks.registry import find_task
+
+
+def fit(
+    task: LearntTask,
+    *,
+    output: Annotated[
+        Path, typer.Option(help="Directory for the model and all else; see above.")
+    ],
+    data: Data = None,
+    validation: Validation = None,
+    text_column: TextColumn = None,
+    pair_column: PairColumn = None,
+    label_column: LabelColumn = None,
+    column: Column = None,
+    encoding: Encoding = "utf-8",
+    file_format: FileFormat = None,
+    model: BaseModel = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data. [3]")
+    ] = None,
+    batch_size: BatchSize = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Its peak, after a tenth of the steps. [1e-4]")
+    ] = None,
+    max_length: MaxLength = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the split, the order, new weights and dropout. [7]"),
+    ] = None,
+    dtype: Dtype = None,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Also write a SavedModel for TF Serving."),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on behind the last complete epoch of what was interrupted in "
+            "--output, with the settings that it had.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON.")
+    ] = False,
+):
+    """Train a model for TASK on the examples of a file, and say how good it is.
+
+    --output gets model/ (what transformers loads), metrics.json, curve.png and other
+    pictures, logs/ for TensorBoard, and with --export the SavedModel export/1.
+
+    Ctrl-C stops behind the step that is being taken and saves the model as it is; with
+    several epochs, --resume goes on from the last complete one, to the same weights as
+    without interruption. A second Ctrl-C stops at once.
+    """
+    with showing_errors():
+        settings = given(
+            task=find_task(task).name,
+            data=data and str(data),
+            validation=validation and str(validation),
+            columns=named_columns(text_column, pair_column, label_column, column),
+            encoding=None if encoding == "utf-8" else encoding,
+            file_format=file_format,
+            model=model,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            max_length=max_length,
+            seed=seed,
+            dtype=dtype,
+        )
+        console = new_console()
+        with console.status("Starting TensorFlow ..."):
+            from zoo.tasks import runs
+
+            output = runs.make_output(output)
+        result = Fit(settings, output, console, resume=resume).run(export=export)
+        if as_json:
+            typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+        else:
+            for line in metric_lines(result["metrics"]):
+                typer.echo(line)
+            typer.echo(f"{output}: {', '.join(result['files'])}")
+
+
+class Fit:
+    """A training, from its settings to what it leaves in a directory.
+
+    Args:
+        settings: As of `fit`, without those that were not given.
+        output: The directory.
+        console: Where progress is shown.
+        resume: Whether it goes on with what was interrupted there.
+    """
+
+    def __init__(self, settings, output, console, *, resume=False):
+        from zoo.tasks import runs
+
+        self.output, self.console, self.done = output, console, 0
+        self.state = self.file = None
+        if resume:
+            saved, self.done, self.state, self.file = runs.read_resumption(output)
+            for name, value in settings.items():
+                if saved.get(name) != value:
+                    raise InputError(
+                        f"--resume goes on with what was begun, with {name}="
+                        f"{saved.get(name)!r}; {value!r} was given. Leave it out, or "
+                        "leave --resume out to begin anew."
+                    )
+            settings = saved
+        self.settings = {**DEFAULTS, **settings}
+        for name in ("epochs", "batch_size"):
+            if self.settings[name] < 1:
+                raise InputError(
+                    f"--{name.replace('_', '-')} {self.settings[name]}: expected a "
+                    "whole number from 1 on."
+                )
+
+    def run(self, *, export):
+        """Trains, measures and writes; gives what `--json` prints."""
+        import keras
+
+        from zoo.cli.progress import Bar, StopBetweenSteps
+        from zoo.tasks import runs
+        from zoo.training.curves import Curve
+
+        settings, output = self.settings, self.output
+        began = time.perf_counter()
+        material = Material.read(settings, self.console)
+        model = self._model(material)
+        model.check_answers(material.held_out)
+        curve = Curve(material.kind.metric)
+        if self.state:
+            curve.set_state(self.state)
+        kept = runs.Resumption(output, settings, settings["epochs"], curve)
+        if not self.done:
+            kept.begin()
+        bar = Bar(self.console)
+        try:
+            with Interrupt() as interrupt:
+                model.fit(
+                    material.train.inputs,
+                    material.train.answers,
+                    batch_size=settings["batch_size"],
+                    epochs=settings["epochs"],
+                    initial_epoch=self.done,
+                    validation_data=(
+                        material.held_out.inputs,
+                        material.held_out.answers,
+                    ),
+                    callbacks=[
+                        curve,
+                        kept,
+                        keras.callbacks.TensorBoard(output / "logs", write_graph=False),
+                        bar,
+                        StopBetweenSteps(interrupt),
+                    ],
+                    seed=settings["seed"],
+                    verbose=0,
+                )
+        except KeyboardInterrupt:
+            bar.close()
+            self._save_interrupted(model, curve, kept)
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            bar.close()
+        seconds = time.perf_counter() - began
+        with self.console.status("Saving and measuring ..."):
+            model.save_pretrained(output / "model")
+            kept.end()
+            found = model.measure(material.held_out, batch_size=settings["batch_size"])
+            metrics = {
+                **found,
+                "examples": {
+                    "training": len(material.train),
+                    "held_out": len(material.held_out),
+                },
+                "seconds": round(seconds, 1),
+                "settings": settings,
+            }
+            files = runs.write_results(output, metrics, curve=curve)
+            files += ["model/", "logs/"]
+            if export:
+                model.export_saved_model(output / "export", version=1)
+                files.append("export/1/")
+        return {
+            "task": material.name,
+            "output": str(output),
+            "files": files,
+            "metrics": metrics,
+        }
+
+    def _model(self, material):
+        import keras
+
+        with self.console.status("Loading the model ..."):
+            keras.utils.set_random_seed(self.settings["seed"])
+            if self.file is not None:
+                model = keras.saving.load_model(self.file)
+                self.console.print(
+                    f"Going on behind epoch {self.done} of {self.settings['epochs']}.",
+                    highlight=False,
+                )
+                return model
+            model = material.load(self.settings)
+            model.compile(learning_rate=self.settings["learning_rate"])
+            return model
+
+    def _save_interrupted(self, model, curve, kept):
+        steps = len(curve.steps)
+        if not steps:
+            complain("interrupted before the first step; nothing was written.")
+            kept.end()
+            return
+        with self.console.status("Saving ..."):
+            model.save_pretrained(self.output / "model")
+        again = ""
+        if curve.held_out and self.settings["epochs"] > 1:
+            again = (
+                f" `zoo fit {self.settings['task']} --output {self.output} --resume` "
+                f"goes on behind epoch {len(curve.held_out)}."
+            )
+        else:
+            kept.end()
+        complain(
+            f"interrupted behind step {steps:,}. The model as it was then is in "
+            f"{self.output / 'model'}.{again}"
+        )
+
+
+class Material:
+    """What a model is trained on: the task's class, examples, and where to begin.
+
+    Attributes:
+        name: The task's.
+        kind: Its class.
+        everything: All examples that labels are taken from.
+        train, held_out: ExampleSets.
+    """
+
+    def __init__(self, name, kind, everything, train, held_out):
+        self.name, self.kind, self.everything = name, kind, everything
+        self.train, self.held_out = train, held_out
+
+    @classmethod
+    def read(cls, settings, console):
+        """Reads the files that settings name, and says on the console what is there."""
+        entry = find_task(settings["task"])
+        if not entry.learns:
+            raise InputError(
+                f"{entry.name} is not learnt from files of examples. Tasks that are: "
+                f"{LEARNT}."
+            )
+        with console.status("Reading the examples ..."):
+            kind = entry.load()
+            if settings.get("data") is None:
+                everything = kind.read_sample()
+            else:
+                everything = read_examples(kind, settings["data"], settings)
+            if settings.get("validation") is not None:
+                train = everything
+                held_out = read_examples(kind, settings["validation"], settings)
+            else:
+                train, held_out = everything.hold_out(settings["seed"])
+        console.print(everything.report, highlight=False, soft_wrap=True)
+        if settings.get("validation") is not None:
+            console.print(held_out.report, highlight=False, soft_wrap=True)
+        console.print(
+            f"{len(train):,} examples to train on, {len(held_out):,} held out",
+            highlight=False,
+        )
+        return cls(entry.name, kind, everything, train, held_out)
+
+    def source(self, settings):
+        """Directory or hub id of the model to begin with."""
+        if settings.get("model") is not None:
+            return settings["model"]
+        from zoo.data.samples import fetch
+
+        return fetch(self.kind.sample_model)
+
+    def load(self, settings):
+        """The model to begin with, with a head for these examples."""
+        options = self.kind.options_for(self.everything)
+        model = self.kind.from_pretrained(
+            self.source(settings), settings.get("dtype"), **options
+        )
+        if (length := settings.get("max_length")) is not None:
+            model.max_length = min(length, model.max_length)
+        return model
