@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
+from zoo.layers.blockwise import BlockBias, attend_in_blocks
 from zoo.layers.dropout import Dropout
 from zoo.layers.linear import Linear
 from zoo.layers.masks import AttentionBias
@@ -91,7 +92,8 @@ class Attention(keras.layers.Layer):
 
         Args:
             x: `[B, T, D]`.
-            bias: AttentionBias, or None where every query sees every key.
+            bias: AttentionBias, or a BlockBias for long inputs; None where every query
+                sees every key.
             angles: Rotary angles of the positions, or None.
             states: `[B, S, D]` to attend to, or what `keys_and_values` made of them;
                 cross-attention only.
@@ -148,6 +150,8 @@ class Attention(keras.layers.Layer):
 
     def attend(self, queries, keys, values, bias, training=None):
         """Softmax-weighted sums of values, `[B, T, H d]`."""
+        if isinstance(bias, BlockBias):
+            return self._joined(self._in_blocks(queries, keys, values, bias, training))
         shape, group = tf.shape(queries), self.heads // self.kv_heads
         batch, length = shape[0], shape[2]
         if group > 1:  # the queries of a group stand below each other: no key is copied
@@ -169,8 +173,7 @@ class Attention(keras.layers.Layer):
         context = tf.matmul(weights, values)
         if group > 1:
             context = tf.reshape(context, shape)
-        context = tf.transpose(context, [0, 2, 1, 3])
-        context = tf.reshape(context, [batch, length, self.heads * self.head_dim])
+        context = self._joined(context)
         if bias.seen is not None:
             context *= tf.cast(bias.seen, context.dtype)
         return context
@@ -182,6 +185,25 @@ class Attention(keras.layers.Layer):
         if bias.scores is not None:
             scores += bias.scores
         return tf.cast(tf.nn.softmax(scores), dtype)
+
+    def _in_blocks(self, queries, keys, values, bias, training):
+        cap = factors = None
+        if self.config.attn_logit_softcapping:
+            cap = functools.partial(soft_cap, limit=self.config.attn_logit_softcapping)
+        if training and self.dropout.generator is not None:
+            factors = functools.partial(self._factors, self.dropout.draw())
+        return attend_in_blocks(queries, keys, values, bias, cap=cap, factors=factors)
+
+    def _factors(self, seed, shape, number):
+        """Dropout of the weights of one block, the same whenever it is computed."""
+        seed = tf.random.experimental.stateless_fold_in(seed, number)
+        return self.dropout.factors(shape, seed, tf.float32)
+
+    def _joined(self, context):
+        """`[B, H, T, d]` to `[B, T, H d]`."""
+        shape = tf.shape(context)
+        context = tf.transpose(context, [0, 2, 1, 3])
+        return tf.reshape(context, [shape[0], shape[2], self.heads * self.head_dim])
 
     def _split_heads(self, x, heads):
         """`[B, T, heads d]` to `[B, heads, T, d]`."""

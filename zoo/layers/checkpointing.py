@@ -4,6 +4,8 @@ Chen et al. 2016, arXiv:1604.06174. A step holds the inputs of the layers and th
 of one of them, instead of the inside of all, for a second forward pass.
 """
 
+import itertools
+
 import tensorflow as tf
 
 from zoo.layers.dropout import Draws
@@ -17,16 +19,18 @@ def recomputed(function):
     under XLA and eagerly.
 
     Args:
-        function: Tensors, or None where there is nothing, to one tensor. Gradients
-            reach its arguments and the variables that it reads, and nothing else.
+        function: Anything to one tensor. Gradients reach those of its arguments that
+            are tensors of floats and the variables that it reads, and nothing else.
     """
 
     def call(*arguments):
-        present = [x for x in arguments if x is not None]
+        differentiable = [tf.is_tensor(x) and x.dtype.is_floating for x in arguments]
+        present = list(itertools.compress(arguments, differentiable))
 
         def compute(tensors):
             tensors = iter(tensors)
-            return function(*(None if x is None else next(tensors) for x in arguments))
+            given = zip(arguments, differentiable, strict=True)
+            return function(*(next(tensors) if floats else x for x, floats in given))
 
         @tf.custom_gradient
         def run(*tensors):

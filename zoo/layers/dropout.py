@@ -34,11 +34,17 @@ class Dropout(keras.layers.Layer):
     def call(self, x, training=False):
         if not training or self.generator is None:
             return x
+        return x * self.factors(tf.shape(x), self.draw(), x.dtype)
+
+    def draw(self):
+        """A seed, int32 `[2]`."""
+        return tf.cast(next_seed(self.generator), tf.int32)
+
+    def factors(self, shape, seed, dtype):
+        """What numbers are multiplied by: 0, or the same number above 1."""
         dropped = min(round(self.rate * 65_536), 65_535)
-        seed = next_seed(self.generator)
-        bits = random_bits(tf.shape(x), tf.cast(seed, tf.int32))
-        kept = tf.cast(bits >= np.uint16(dropped), x.dtype)
-        return x * (kept * tf.cast(65_536 / (65_536 - dropped), x.dtype))
+        kept = tf.cast(random_bits(shape, seed) >= np.uint16(dropped), dtype)
+        return kept * tf.cast(65_536 / (65_536 - dropped), dtype)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

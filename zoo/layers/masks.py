@@ -17,6 +17,14 @@ class AttentionBias(NamedTuple):
     scores: tf.Tensor | None = None
     seen: tf.Tensor | None = None
 
+    @property
+    def tensors(self):
+        """The tensors that gradients may reach."""
+        return tuple(self)
+
+    def with_tensors(self, tensors):
+        return AttentionBias(*tensors)
+
     def plus(self, bias):
         """The same with another float32 bias on the scores."""
         return self._replace(scores=bias if self.scores is None else self.scores + bias)
@@ -36,6 +44,64 @@ class AttentionBias(NamedTuple):
         if scores is not None and scores.shape[3] != 1:
             scores = scores[..., :count]
         return self._replace(scores=scores)
+
+
+class Order(NamedTuple):
+    """Where the queries and the keys of a pass stand.
+
+    Attributes:
+        queries, keys: Their places in the row, int32 `[T]` and `[S]`.
+        query_positions, key_positions: Their positions, int32 `[B or 1, T or S]`, or
+            None where nothing is made of them.
+        mask: `[B, S]`, non-zero at valid keys, or None.
+        documents: Which packed document each query and each key is of, int32 `[B, T]`
+            and `[B, S]`, or None.
+        visible: Keys that a query may see where order and window let it, bool
+            `[T, S]`; None: all.
+
+    The same in blocks has the number of the block as its first dimension everywhere.
+    """
+
+    queries: tf.Tensor
+    keys: tf.Tensor
+    query_positions: tf.Tensor | None
+    key_positions: tf.Tensor | None
+    mask: tf.Tensor | None
+    documents: tuple[tf.Tensor, tf.Tensor] | None = None
+    visible: tf.Tensor | None = None
+
+    def of_first(self, count):
+        """The same for the first `count` queries."""
+        return self._of_queries(
+            lambda x, axis: x[:count] if axis == 0 else x[:, :count]
+        )
+
+    def of_block(self, i, j):
+        """Of an Order in blocks, the queries of block i and the keys of block j."""
+        part = self._of_queries(lambda x, _: x[i])
+        documents = part.documents
+        if documents is not None:
+            documents = documents[0], documents[1][j]
+        return part._replace(
+            keys=self.keys[j],
+            key_positions=None if self.key_positions is None else self.key_positions[j],
+            mask=None if self.mask is None else self.mask[j],
+            documents=documents,
+        )
+
+    def _of_queries(self, cut):
+        """The same with `cut(x, axis)` of all that is of queries, along its axis."""
+        positions, documents, visible = (
+            self.query_positions,
+            self.documents,
+            self.visible,
+        )
+        return self._replace(
+            queries=cut(self.queries, 0),
+            query_positions=None if positions is None else cut(positions, 1),
+            documents=documents and (cut(documents[0], 1), documents[1]),
+            visible=None if visible is None else cut(visible, 0),
+        )
 
 
 def visible_keys(query_index, key_index, *, causal, window=None):

@@ -173,7 +173,8 @@ class RelativeBias(keras.layers.Layer):
         max_distance: From here on all distances share the last bucket, in tokens.
         bidirectional: Whether keys after the query have buckets of their own.
 
-    Call with query and key positions, int32 `[T]` and `[S]`; gives `[1, H, T, S]`.
+    Call with query and key positions, int32 `[T]` and `[S]`, and where gradients are to
+    go elsewhere with a tensor in the place of its weight; gives `[1, H, T, S]`.
     """
 
     def __init__(
@@ -196,9 +197,10 @@ class RelativeBias(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, query_positions, key_positions):
+    def call(self, query_positions, key_positions, weight=None):
         distance = key_positions[None, :] - query_positions[:, None]
-        bias = tf.gather(tf.convert_to_tensor(self.weight), self.bucket(distance))
+        weight = tf.convert_to_tensor(self.weight if weight is None else weight)
+        bias = tf.gather(weight, self.bucket(distance))
         return tf.transpose(bias, [2, 0, 1])[None]
 
     def bucket(self, distance):

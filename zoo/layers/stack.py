@@ -1,41 +1,21 @@
 """A stack of blocks: what an encoder and a decoder are, but for their embeddings."""
 
 import functools
-from typing import NamedTuple
+import itertools
 
 import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.layers.block import Block
-from zoo.layers.cache import Cache, Memory, size_of
+from zoo.layers.blockwise import BlockBias, in_blocks
+from zoo.layers.cache import Cache, Memory, most, size_of
 from zoo.layers.checkpointing import recomputed
 from zoo.layers.dropout import Dropout
 from zoo.layers.initializers import in_outline
-from zoo.layers.masks import AttentionBias, attention_bias, visible_keys
+from zoo.layers.masks import Order, attention_bias, visible_keys
 from zoo.layers.norms import Norm
 from zoo.layers.positions import RelativeBias, alibi_bias, rotary_angles
-
-
-class Order(NamedTuple):
-    """Where the queries and the keys of a pass stand.
-
-    Attributes:
-        queries, keys: Their places in the row, int32 `[T]` and `[S]`.
-        query_positions, key_positions: Their positions, int32 `[B or 1, T or S]`.
-        mask: `[B, S]`, non-zero at valid keys, or None.
-        documents: Which packed document each token is of, int32 `[B, T]`, or None.
-        visible: Keys that a query may see where order and window let it, bool
-            `[T, S]`; None: all.
-    """
-
-    queries: tf.Tensor
-    keys: tf.Tensor
-    query_positions: tf.Tensor
-    key_positions: tf.Tensor
-    mask: tf.Tensor | None
-    documents: tf.Tensor | None = None
-    visible: tf.Tensor | None = None
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -142,31 +122,71 @@ class Stack(keras.layers.Layer):
         """
         if position_ids is not None and position_ids.shape.rank == 1:
             position_ids = position_ids[None]
-        index = tf.range(tf.shape(x)[1])
-
-        def bias(window, table):
-            order = Order(
-                index, index, position_ids, position_ids, attention_mask, documents
+        attention_mask, states_mask, documents, states_documents, position_ids = (
+            None if given is None else tf.convert_to_tensor(given)
+            for given in (
+                attention_mask,
+                states_mask,
+                documents,
+                states_documents,
+                position_ids,
             )
-            return self._bias(order, window, table)
-
-        across = None
-        if states_documents is not None:
-            across = documents, states_documents
-        every = self._run(
-            x,
-            bias,
-            position_ids,
-            states=[states] * self.depth,
-            states_bias=(
-                None
-                if states is None
-                else attention_bias(None, states_mask, documents=across)
-            ),
-            first=first,
-            training=training,
         )
+        index = tf.range(tf.shape(x)[1])
+        order = Order(
+            index,
+            index,
+            position_ids,
+            position_ids,
+            attention_mask,
+            None if documents is None else (documents, documents),
+        )
+        across = None
+        if states is not None:
+            across = Order(
+                index,
+                tf.range(tf.shape(states)[1]),
+                None,
+                None,
+                states_mask,
+                None if states_documents is None else (documents, states_documents),
+            )
+
+        def run(blocks):
+            return self._run(
+                x,
+                functools.partial(self._bias, order, blocks=blocks),
+                position_ids,
+                states=[states] * self.depth,
+                states_bias=(
+                    None
+                    if across is None
+                    else biased(across, bias_across, blocks=blocks)
+                ),
+                first=first,
+                training=training,
+            )
+
+        blocks = self._in_blocks(x, states)
+        if isinstance(blocks, bool):
+            every = run(blocks)
+        else:
+            every = tf.cond(blocks, lambda: run(True), lambda: run(False))
         return every if every_state else every[-1]
+
+    def _in_blocks(self, x, states):
+        """Whether attention goes by blocks; a tensor where the lengths will tell.
+
+        Where they are not known, inputs are taken to be no longer than the model is
+        made for: a graph that can do both is built only where that may be long.
+        """
+        queries = keys = size_of(x, 1)
+        if states is not None:
+            keys = most(queries, size_of(states, 1))
+        limit = self.config.max_position_embeddings
+        if isinstance(keys, int) or in_blocks(limit, limit, causal=self.causal):
+            return in_blocks(queries, keys, causal=self.causal)
+        return False
 
     def prefill(
         self,
@@ -251,9 +271,11 @@ class Stack(keras.layers.Layer):
             order = Order(
                 queries, keys, queries[None], keys[None], mask, visible=visible
             )
-            made = self._bias(order, window, table)
+            if not cache.layers:
+                blocks = isinstance(count, int) and in_blocks(count, count, causal=True)
+                return self._bias(order, window, table, blocks=blocks)
             # After the first pass there is no padding among the queries.
-            return made._replace(seen=None) if cache.layers else made
+            return self._bias(order, window, table)._replace(seen=None)
 
         across_mask = cache.across_mask if tf.is_tensor(cache.across_mask) else None
         x = self._run(
@@ -311,23 +333,28 @@ class Stack(keras.layers.Layer):
             x = self.final_norm(x)
         return [*every, self.dropout(x, training=training)]
 
-    def _bias(self, order, window, table):
-        """AttentionBias of the layers with this window and this relative bias."""
-        queries, keys = order.queries, order.keys
-        pattern = visible_keys(queries, keys, causal=self.causal, window=window)
-        if order.visible is not None:
-            pattern &= order.visible
-        documents = order.documents
-        if documents is not None:
-            documents = documents, documents
-        bias = attention_bias(pattern, order.mask, documents=documents)
-        if table >= 0:
-            relative = self.relative_biases[table](queries, keys)
-            bias = bias.plus(tf.cast(relative, tf.float32))
-        if self.config.position == "alibi":
-            places = order.query_positions, order.key_positions
-            bias = bias.plus(alibi_bias(self.config.num_attention_heads, *places))
-        return bias
+    def _bias(self, order, window, table, *, blocks=False):
+        """The bias of the layers with this window and this relative bias."""
+
+        def make(order, *learnt):
+            queries, keys = order.queries, order.keys
+            pattern = visible_keys(queries, keys, causal=self.causal, window=window)
+            if order.visible is not None:
+                pattern &= order.visible
+            bias = attention_bias(pattern, order.mask, documents=order.documents)
+            if table >= 0:
+                relative = self.relative_biases[table](queries, keys, *learnt)
+                bias = bias.plus(tf.cast(relative, tf.float32))
+            if self.config.position == "alibi":
+                places = order.query_positions, order.key_positions
+                bias = bias.plus(alibi_bias(self.config.num_attention_heads, *places))
+            return bias
+
+        learnt = ()
+        if blocks and table >= 0:
+            learnt = (tf.convert_to_tensor(self.relative_biases[table].weight),)
+        options = {"learnt": learnt, "causal": self.causal, "window": window}
+        return biased(order, make, blocks=blocks, **options)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -342,15 +369,33 @@ class Stack(keras.layers.Layer):
         }
 
 
+def biased(order, make, *, blocks, **options):
+    """`make(order)`, or a BlockBias that makes it block by block."""
+    return BlockBias(order, make, **options) if blocks else make(order)
+
+
+def bias_across(order):
+    """AttentionBias over an encoder's states."""
+    return attention_bias(None, order.mask, documents=order.documents)
+
+
 def recomputed_block(run):
     """A block that keeps nothing for its gradient but what it is given."""
 
     def call(x, *, bias, states, states_bias):
-        def compute(x, states, *biases):
-            own, across = AttentionBias(*biases[:2]), AttentionBias(*biases[2:])
+        biases = [b for b in (bias, states_bias) if b is not None]
+        counts = [len(b.tensors) for b in biases]
+
+        def compute(x, states, *tensors):
+            parts = iter(tensors)
+            own, *across = (
+                b.with_tensors(itertools.islice(parts, count))
+                for b, count in zip(biases, counts, strict=True)
+            )
+            across = across[0] if across else None
             return run(x, bias=own, states=states, states_bias=across)
 
-        across = states_bias or AttentionBias()
-        return recomputed(compute)(x, states, *bias, *across)
+        given = itertools.chain.from_iterable(b.tensors for b in biases)
+        return recomputed(compute)(x, states, *given)
 
     return call
