@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.generation import GenerationConfig
     from zoo.generation.evaluation import log_likelihood, perplexity
     from zoo.models import BertModel, GPTModel, T5Model
-    from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
+    from zoo.tasks import MaskedLM, QuestionAnswerer, TextClassifier, TextEmbedder
     from zoo.tasks.pipeline import pipeline
     from zoo.tokenizers import Tokenizer
 
@@ -26,6 +26,7 @@ __all__ = [
     "GPTModel",
     "GenerationConfig",
     "MaskedLM",
+    "QuestionAnswerer",
     "T5Model",
     "TextClassifier",
     "TextEmbedder",
@@ -42,6 +43,7 @@ _ROOMS = {
     "GPTModel": "zoo.models",
     "GenerationConfig": "zoo.generation",
     "MaskedLM": "zoo.tasks",
+    "QuestionAnswerer": "zoo.tasks",
     "T5Model": "zoo.models",
     "TextClassifier": "zoo.tasks",
     "TextEmbedder": "zoo.tasks",

@@ -86,7 +86,7 @@ QUESTION = ("data", 0, "paragraphs", 0, "qas", 0)
         (("data", 0), "x", r"data\[0\] is 'x'; expected an object"),
         (("data", 0, "paragraphs"), None, r"data\[0\]\.paragraphs is None"),
         (("data", 0, "title"), 3, r"data\[0\]\.title is 3"),
-        (QUESTION[:4] + ("context",), [], r"paragraphs\[0\]\.context is \[\]"),
+        ((*QUESTION[:4], "context"), [], r"paragraphs\[0\]\.context is \[\]"),
         (QUESTION, 7, r"qas\[0\] is 7; expected an object"),
         ((*QUESTION, "id"), 7, r"qas\[0\]\.id is 7; expected a string"),
         ((*QUESTION, "id"), "b", r"qas\[1\]\.id is 'b', as that of .*qas\[0\]"),

@@ -64,7 +64,7 @@ def f1(prediction, answer, *, empty=False):
 
 
 def best_f1(prediction, answers):
-    """F1 against the answer that is nearest, as in SQuAD 2.0; without any, against ""."""
+    """F1 against the nearest answer, as in SQuAD 2.0; without any, against ""."""
     return max(f1(prediction, answer, empty=True) for answer in _right(answers))
 
 

@@ -123,5 +123,6 @@ BERT = Family(
         "masked_lm": "BertForMaskedLM",
         "sequence_classification": "BertForSequenceClassification",
         "token_classification": "BertForTokenClassification",
+        "question_answering": "BertForQuestionAnswering",
     },
 )

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zoo.tasks.masked_lm import MaskedLM
+    from zoo.tasks.question_answerer import QuestionAnswerer
     from zoo.tasks.text_classifier import TextClassifier
     from zoo.tasks.text_embedder import TextEmbedder
 
 _FILES = {
     "MaskedLM": "masked_lm",
+    "QuestionAnswerer": "question_answerer",
     "TextClassifier": "text_classifier",
     "TextEmbedder": "text_embedder",
 }
 
-__all__ = ["MaskedLM", "TextClassifier", "TextEmbedder"]
+__all__ = ["MaskedLM", "QuestionAnswerer", "TextClassifier", "TextEmbedder"]
 
 
 def __getattr__(name):

@@ -40,6 +40,11 @@ TASKS = {
             "one label for each text, or pair of texts",
         ),
         TaskEntry(
+            "question-answering",
+            "QuestionAnswerer",
+            "the span of a context that answers a question, or none",
+        ),
+        TaskEntry(
             "fill-mask", "MaskedLM", "tokens that could stand at a mask", learns=False
         ),
         TaskEntry(

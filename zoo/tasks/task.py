@@ -47,6 +47,7 @@ class Task(Form, TransformerModel):
     input_names = BertModel.input_names
     body = "backbone"
     reads_first: int | None = None  # tokens whose states the head reads; None: all
+    usual_length: int | None = None  # `max_length` where nobody says otherwise
 
     def __init__(
         self, config, *, tokenizer=None, max_length=None, dtype=None, **kwargs
@@ -85,7 +86,8 @@ class Task(Form, TransformerModel):
         limits = [self.config.max_position_embeddings]
         if self.has_tokenizer:
             limits.append(self.tokenizer.model_max_length)
-        return min(x for x in (*limits, self._max_length) if x is not None)
+        own = self.usual_length if self._max_length is None else self._max_length
+        return min(x for x in (*limits, own) if x is not None)
 
     @max_length.setter
     def max_length(self, value):

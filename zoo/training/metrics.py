@@ -55,3 +55,19 @@ class TokenAccuracy(TokenMean):
             return tf.cast(logits.correct, tf.float32)
         likeliest = tf.argmax(logits, -1, output_type=tf.int32)
         return tf.cast(tf.equal(likeliest, tf.cast(labels, tf.int32)), tf.float32)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class SpanMatch(TokenMean):
+    """Share of spans, labels `[B, 2]`, whose first and last token are the likeliest.
+
+    Predictions are logits of places, `[B, 2, T]`.
+    """
+
+    def __init__(self, name="exact_match", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def values(self, labels, logits):
+        likeliest = tf.argmax(logits, -1, output_type=tf.int32)
+        both = tf.reduce_all(tf.equal(likeliest, tf.cast(labels, tf.int32)), -1)
+        return tf.repeat(tf.cast(both, tf.float32)[:, None], 2, axis=1)
