@@ -13,7 +13,7 @@ WITHOUT_GARDEN := .[test,docs]
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check parity test-tf221 clean
+.PHONY: help setup demo test check parity browser test-tf221 clean
 
 help:  ## this list
 	@echo "make TARGET [PYTHON=python3.12] [JOBS=2]"
@@ -74,6 +74,13 @@ check: $(VENV)/ready-base  ## ruff, mypy, and which file may import which
 
 parity: $(VENV)/ready-parity  ## compare every family with its reference (torch, transformers)
 	$(RUN) -m pytest -m parity --numprocesses=$(JOBS) --dist=worksteal
+
+browser: $(VENV)/ready-base  ## open TensorBoard in a browser (needs Debian's package chromium)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+		command -v google-chrome >/dev/null || { \
+		echo "error: there is no Chromium. On Debian and Ubuntu: apt install" \
+			"chromium" >&2; exit 1; }
+	$(RUN) -m pytest -m browser
 
 test-tf221: .venv-tf221/ready-base  ## the test suite on TensorFlow 2.21, in .venv-tf221
 	.venv-tf221/bin/python -m pytest --numprocesses=$(JOBS) --dist=worksteal

@@ -303,13 +303,8 @@ class TrainableModel(Pretrained):
         asked for, logits are never held as a whole.
         """
         made = None
-        # float16 needs the scale of its loss in gradients from their beginning.
-        if (
-            labels is not None
-            and isinstance(self.loss, CrossEntropy)
-            and self._counts_tokens
-            and self.compute_dtype != "float16"
-        ):
+        counts_tokens = isinstance(self.loss, CrossEntropy) and self._counts_tokens
+        if labels is not None and counts_tokens:
             made = self.states_and_head(inputs, training)
         if made is None:
             outputs = self(inputs, training=training)
@@ -334,6 +329,7 @@ class TrainableModel(Pretrained):
             labels=tf.reshape(labels, [-1]),
             weights=tf.reshape(shares, [-1]),
             label_smoothing=self.loss.label_smoothing,
+            scale=tf.cast(self.optimizer.scale_loss(1.0), tf.float32),
             training=training,
         ).of_shape(tf.shape(labels))
 
@@ -346,10 +342,9 @@ class TrainableModel(Pretrained):
         count = self._count(inputs, labels)
         total = self._total(count)
         loss, gradients = self._gradients(inputs, labels, weights, variables, total)
-        self.meter.count(
-            *self._work(inputs, labels, count),
-            norm=self._norm(gradients) if self.meter.gradient_norm else None,
-        )
+        tokens, flops = self._work(inputs, labels, count)
+        norm = self._norm(gradients) if self.meter.gradient_norm else None
+        self.meter.count(tokens, flops, norm)
         gradients = self._agreed(gradients)
         done = self._guard.apply(
             lambda: self.optimizer.apply(gradients, variables),

@@ -40,9 +40,14 @@ class _KnowsWeights(keras.optimizers.Optimizer):
         return learning_rate if factor == 1.0 else learning_rate * factor
 
     def _clip_gradients(self, grads):
-        """As Keras's, but that the global norm takes one pass and not three."""
+        """As Keras's, but that the global norm takes one pass and not three.
+
+        A row of a table that came several times counts with the sum of its gradients,
+        which neither Keras (3.15) nor TensorFlow does of themselves.
+        """
         if self.clipnorm or not self.global_clipnorm:
             return super()._clip_gradients(grads)
+        grads = [g if g is None else tf.convert_to_tensor(g) for g in grads]
         return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
 
     def _use_weight_decay(self, variable):

@@ -100,7 +100,7 @@ class TensorBoard(keras.callbacks.Callback):
                 f"histogram_freq={self.histogram_freq!r}: expected a number of epochs."
             )
         peak = self.peak_flops
-        if peak is not None and not (isinstance(peak, numbers.Real) and peak >= 0):
+        if peak is not None and not (isinstance(peak, int | float) and peak >= 0):
             raise ConfigError(
                 f"peak_flops={peak!r}: expected operations per second, such as 312e12."
             )
@@ -392,11 +392,8 @@ def _in_line(name):
 
 
 def _is_count(value):
-    return (
-        isinstance(value, numbers.Integral)
-        and not isinstance(value, bool)
-        and value >= 0
-    )
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and int(value) >= 0
 
 
 def _first_and_last(batches):
