@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.tasks import MaskedLM, QuestionAnswerer, TextClassifier, TextEmbedder
     from zoo.tasks.pipeline import pipeline
     from zoo.tokenizers import Tokenizer
+    from zoo.training.tensorboard import TensorBoard
 
 __all__ = [
     "BertModel",
@@ -28,6 +29,7 @@ __all__ = [
     "MaskedLM",
     "QuestionAnswerer",
     "T5Model",
+    "TensorBoard",
     "TextClassifier",
     "TextEmbedder",
     "Tokenizer",
@@ -45,6 +47,7 @@ _ROOMS = {
     "MaskedLM": "zoo.tasks",
     "QuestionAnswerer": "zoo.tasks",
     "T5Model": "zoo.models",
+    "TensorBoard": "zoo.training.tensorboard",
     "TextClassifier": "zoo.tasks",
     "TextEmbedder": "zoo.tasks",
     "Tokenizer": "zoo.tokenizers",
