@@ -130,3 +130,72 @@ def _read(columns, word, tag):
     if not TAG.fullmatch(columns[tag]):
         return f"tag {columns[tag][:20]!r}, expected O, B-TYPE, I-TYPE or the like"
     return columns[word], columns[tag]
+
+
+def is_json_lines(path):
+    """Whether a file's name says that it has a JSON object a line."""
+    name = str(path).lower().removesuffix(".gz")
+    return name.endswith((".jsonl", ".ndjson"))
+
+
+def read_marked_texts(path, *, text="text", entities="entities", encoding="utf-8"):
+    """Texts and their entities, out of a file of JSON objects.
+
+    Args:
+        path: Of a line such as `{"text": "Ann left", "entities": [{"start": 0, "end":
+            3, "entity": "PER"}]}`; "label" and "type" are other words for "entity", and
+            `[0, 3, "PER"]` another form. Places are code points.
+        text, entities: Names of the keys; `entities=None` if they are not wanted.
+
+    Returns:
+        Texts, a list of str; for each a list of `{"start", "end", "entity"}`, or None;
+        the name of the file; and a line that says how much was read and left out.
+
+    Raises:
+        DataError: as `read_conll`.
+    """
+    file = open_file(path, file_format="jsonl", encoding=encoding)
+    texts, answers, skipped = [], [], []
+    for line, _, _, row in file.scan():
+        found = row if isinstance(row, str) else _marked(row, text, entities)
+        if isinstance(found, str):
+            skipped.append((line, found))
+            continue
+        texts.append(row[text])
+        answers.append(found)
+    if file.blank:
+        raise DataError(f"{file.path} is empty.")
+    if not texts:
+        raise DataError(
+            f"{file.path}: there is no example in it (line {skipped[0][0]}: "
+            f"{skipped[0][1]})."
+        )
+    said = f"{file.path.name}: {len(texts):,} examples"
+    if skipped:
+        few = "; ".join(f"line {line}: {reason}" for line, reason in skipped[:3])
+        more = " ..." if len(skipped) > 3 else ""
+        said += f", {len(skipped):,} malformed lines left out ({few}{more})"
+    return texts, None if entities is None else answers, file.path.name, said
+
+
+def _marked(row, text, entities):
+    """The entities of one line, or what is wrong with it, a str."""
+    if not isinstance(row.get(text), str):
+        return f"no {text!r}"
+    if entities is None:
+        return []
+    if not isinstance(row.get(entities), list):
+        return f"no list {entities!r}"
+    found = []
+    for each in row[entities]:
+        if isinstance(each, list) and len(each) == 3:
+            each = dict(zip(("start", "end", "entity"), each, strict=True))
+        if not isinstance(each, dict):
+            return f"{str(each)[:40]!r} is no entity"
+        kind = next((each[k] for k in ("entity", "label", "type") if k in each), None)
+        start, end = each.get("start"), each.get("end")
+        whole = type(start) is int and type(end) is int and isinstance(kind, str)
+        if not whole or not 0 <= start < end <= len(row[text]):
+            return f"{str(each)[:60]} is no entity of this text"
+        found.append({"start": start, "end": end, "entity": kind})
+    return found

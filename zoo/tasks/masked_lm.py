@@ -1,7 +1,5 @@
 """MaskedLM: which tokens could stand at the masks of a text."""
 
-from collections.abc import Mapping
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,6 +10,7 @@ from zoo.layers.feedforward import activation
 from zoo.layers.linear import Linear, multiply
 from zoo.layers.norms import Norm
 from zoo.tasks import examples as forms
+from zoo.tasks import token_labels
 from zoo.tasks.form import texts_of
 from zoo.tasks.task import Task
 from zoo.training.labels import IGNORED
@@ -118,7 +117,7 @@ class MaskedLM(Task):
     def _read(self, x, labels=None, weights=None, *, needs_labels=False):
         if not needs_labels:
             return super()._read(x, labels, weights)
-        x, labels = _apart(x, labels)
+        x, labels = token_labels.apart(x, labels)
         if isinstance(x, tf.data.Dataset):
             found = super()._read(x, labels, weights, needs_labels=True)
         else:
@@ -132,43 +131,14 @@ class MaskedLM(Task):
                 "others."
             )
         if isinstance(found, forms.Stream):
-            rank = found.dataset.element_spec[1].shape.rank
-            if rank != 2:
-                raise InputError(
-                    f"the dataset yields labels of rank {rank}; expected one for each "
-                    f"token, [B, T], {IGNORED} where it does not count."
-                )
+            token_labels.check_dataset(found.dataset)
             return found
-        return self._with_labels(found, labels, weights)
-
-    def _with_labels(self, found, labels, weights):
-        """Examples in memory with a label `[N, T]` for each token."""
-        if labels is None:
-            raise InputError(
-                "labels are missing: pass {'input_ids': ..., 'labels': ...} with a "
-                f"label for each token, [N, T], {IGNORED} where it does not count."
-            )
-        rows, shape = _label_rows(labels), found.inputs["input_ids"].shape
-        if rows.shape != shape or rows.dtype.kind not in "iu":
-            raise InputError(
-                f"labels have shape {rows.shape} and dtype {rows.dtype}; expected a "
-                f"number for each token, {shape} as input_ids."
-            )
-        size = self.config.vocab_size
-        wrong = rows[(rows != IGNORED) & ((rows < 0) | (rows >= size))]
-        if wrong.size:
-            raise InputError(
-                f"labels have {wrong[0]}; expected token ids from 0 to {size - 1}, or "
-                f"{IGNORED} where a token does not count."
-            )
-        if weights is not None:
-            weights = np.asarray(weights, np.float32)
-            if weights.shape != shape[:1]:
-                raise InputError(
-                    f"sample_weight has shape {weights.shape}; expected one number "
-                    f"for each of the {shape[0]} examples."
-                )
-        return forms.Memory(found.inputs, False, rows.astype(np.int32), weights)
+        shape = found.inputs["input_ids"].shape
+        labels = token_labels.read(
+            labels, shape, self.config.vocab_size, what="token ids"
+        )
+        weights = token_labels.read_weights(weights, shape[0])
+        return forms.Memory(found.inputs, False, labels, weights)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Logits `[N, T, V]` for token ids; for texts there is `fill_mask`."""
@@ -276,34 +246,3 @@ class MaskedLM(Task):
         raise InputError(
             f"text {row} {problem}: {text[:80]!r}. Put {mask} where a token is sought."
         )
-
-
-def _apart(x, labels):
-    """Inputs without the labels among them, and the labels."""
-    if isinstance(x, tf.data.Dataset):
-        spec = x.element_spec
-        if isinstance(spec, tuple) and len(spec) == 1:
-            x = x.map(lambda inputs: inputs)
-            spec = x.element_spec
-        if isinstance(spec, Mapping) and "labels" in spec:
-            names = sorted(spec.keys() - {"labels"})
-            x = x.map(lambda row: ({name: row[name] for name in names}, row["labels"]))
-        return x, labels
-    if isinstance(x, Mapping) and "labels" in x:
-        if labels is not None:
-            raise InputError("labels were given twice: among the inputs and as y.")
-        labels = x["labels"]
-        x = {name: value for name, value in x.items() if name != "labels"}
-    return x, labels
-
-
-def _label_rows(labels):
-    """Labels `[N, T]`, with `IGNORED` behind the shorter rows."""
-    if not isinstance(labels, np.ndarray | tf.Tensor | tf.RaggedTensor):
-        rows = [np.asarray(row) for row in labels]
-        if len({row.shape for row in rows}) < 2:
-            return np.asarray(rows)
-        labels = tf.ragged.constant([row.tolist() for row in rows])
-    if isinstance(labels, tf.RaggedTensor):
-        labels = labels.to_tensor(IGNORED)
-    return np.asarray(labels)

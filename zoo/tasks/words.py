@@ -52,6 +52,7 @@ class Reading(NamedTuple):
 
     Attributes:
         inputs: Ragged int32 `[R, (tokens)]` by name, special tokens included.
+        text: int32 `[R]`: of which text a window is.
         window, column: int32 `[U]`: where the first piece of each unit stands.
         row: int32 `[U]`: its text. `start`, `end`: its code points there.
         unit: int32 `[W]`: the unit of each word, -1 where no piece stands for it.
@@ -59,6 +60,7 @@ class Reading(NamedTuple):
     """
 
     inputs: dict
+    text: tf.Tensor
     window: tf.Tensor
     column: tf.Tensor
     row: tf.Tensor
@@ -101,10 +103,9 @@ def read(tokenizer, texts, words=None, *, max_length):
     row, start = tf.gather(row, firsts), tf.gather(start, firsts)
     place = tf.gather(piece, tf.gather(kept, firsts))
     place -= tf.gather(tf.cast(ids.row_starts(), tf.int32), row)
-    inputs, window, column = _windows(tokenizer, ids, row, place, max_length)
-    return Reading(
-        inputs, window, column, row, start, tf.gather(end, lasts), unit, words
-    )
+    end = tf.gather(end, lasts)
+    found = _windows(tokenizer, ids, row, place, max_length)
+    return Reading(*found, row, start, end, unit, words)
 
 
 def words_of(texts):
@@ -232,7 +233,7 @@ def _windows(tokenizer, ids, row, place, max_length):
 
     window = tf.searchsorted(keys(of, first), keys(row, place), side="right") - 1
     column = place - tf.gather(begin, window) + len(before)
-    return tokenizer.with_special_tokens(pieces.ids), window, column
+    return tokenizer.with_special_tokens(pieces.ids), of, window, column
 
 
 def _largest(x):
