@@ -66,7 +66,10 @@ def test_help_comes_at_once_and_without_tensorflow():
 import sys, time
 from typer.testing import CliRunner
 from zoo.cli import app
-for verb in ([], ["generate"], ["chat"], ["data", "clean"], ["tokenizer", "train"]):
+for verb in (
+    *([], ["generate"], ["chat"], ["data", "clean"], ["tokenizer", "train"]),
+    *(["fit"], ["evaluate"], ["predict"], ["tune"]),
+):
     assert CliRunner().invoke(app, [*verb, "--help"]).exit_code == 0
 heavy = {"tensorflow", "keras", "numpy", "jinja2"} & set(sys.modules)
 print(sorted(heavy), time.process_time())

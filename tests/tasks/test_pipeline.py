@@ -33,6 +33,8 @@ def test_one_text_several_and_a_stream_get_the_same_answers(classify, classifier
         "list": classify(TEXTS),
         "tuple": classify(tuple(TEXTS)),
         "array": classify(np.array(TEXTS)),
+        "tensor": classify(tf.constant(TEXTS)),
+        "one tensor": [classify(tf.constant(text)) for text in TEXTS],
         "generator": list(classify(text for text in TEXTS)),
         "dataset": list(classify(tf.data.Dataset.from_tensor_slices(TEXTS))),
         "bytes": classify([text.encode() for text in TEXTS]),

@@ -11,6 +11,7 @@ from zoo.cli import data, tokenizer
 from zoo.cli.answering import evaluate, predict
 from zoo.cli.fitting import fit
 from zoo.cli.terminal import command_group
+from zoo.cli.tuning import tune
 from zoo.cli.writing import chat, generate
 
 app = command_group(
@@ -43,7 +44,7 @@ def root(
     """Transformer models for Keras 3: checkpoints in, answers out."""
 
 
-for verb in (generate, chat, fit, evaluate, predict):
+for verb in (generate, chat, fit, evaluate, predict, tune):
     app.command(no_args_is_help=True)(verb)
 app.add_typer(data.app, name="data")
 app.add_typer(tokenizer.app, name="tokenizer")

@@ -1,5 +1,6 @@
 """`zoo fit`: a model for a task, out of a file of examples."""
 
+import inspect
 import json
 import time
 from pathlib import Path
@@ -20,10 +21,12 @@ from zoo.cli.options import (
     LabelColumn,
     LearntTask,
     MaxLength,
+    ModelOption,
     PairColumn,
     TextColumn,
     Validation,
     metric_lines,
+    model_options,
     named_columns,
     read_examples,
 )
@@ -66,6 +69,7 @@ def fit(
         int | None,
         typer.Option(help="Of the split, the order, new weights and dropout. [7]"),
     ] = None,
+    option: ModelOption = None,
     dtype: Dtype = None,
     export: Annotated[
         bool,
@@ -106,6 +110,7 @@ def fit(
             learning_rate=learning_rate,
             max_length=max_length,
             seed=seed,
+            options=model_options(option),
             dtype=dtype,
         )
         console = new_console()
@@ -157,11 +162,10 @@ class Fit:
 
     def run(self, *, export):
         """Trains, measures and writes; gives what `--json` prints."""
-        import keras
-
         from zoo.cli.progress import Bar, StopBetweenSteps
         from zoo.tasks import runs
         from zoo.training.curves import Curve
+        from zoo.training.tensorboard import TensorBoard
 
         settings, output = self.settings, self.output
         began = time.perf_counter()
@@ -190,7 +194,7 @@ class Fit:
                     callbacks=[
                         curve,
                         kept,
-                        keras.callbacks.TensorBoard(output / "logs", write_graph=False),
+                        TensorBoard(output / "logs"),
                         bar,
                         StopBetweenSteps(interrupt),
                     ],
@@ -318,11 +322,26 @@ class Material:
 
         return fetch(self.kind.sample_model)
 
+    def options(self, settings):
+        """What `from_pretrained` is told for these examples."""
+        given = settings.get("options") or {}
+        known = [
+            name
+            for name in inspect.signature(self.kind.adapt_config).parameters
+            if name not in ("config", "labels")
+        ]
+        for name in given:
+            if name not in known:
+                raise InputError(
+                    f"--option {name}: {self.kind.__name__} has no such option. It has "
+                    f"{', '.join(known) or 'none'}."
+                )
+        return {**self.kind.options_for(self.everything), **given}
+
     def load(self, settings):
         """The model to begin with, with a head for these examples."""
-        options = self.kind.options_for(self.everything)
         model = self.kind.from_pretrained(
-            self.source(settings), settings.get("dtype"), **options
+            self.source(settings), settings.get("dtype"), **self.options(settings)
         )
         if (length := settings.get("max_length")) is not None:
             model.max_length = min(length, model.max_length)

@@ -81,6 +81,15 @@ LearntModel = Annotated[
         help="Directory or hub id of a model that has learnt the task.",
     ),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="An option of the model, such as crf=true for token-classification; "
+        "may be given again.",
+    ),
+]
 MaxLength = Annotated[
     int | None, typer.Option(help="Tokens of an input at most. [128]")
 ]
@@ -97,6 +106,11 @@ def named_columns(text, pair, label, others):
     named = dict(named_value(each, "--column", "label=stars") for each in others or [])
     named = {name: str(value) for name, value in named.items()}
     return {**given(text=text, pair=pair, label=label), **named} or None
+
+
+def model_options(texts):
+    """Options of a task's model that were given, by name."""
+    return dict(named_value(text, "--option", "crf=true") for text in texts or ())
 
 
 def named_value(text, flag, example):

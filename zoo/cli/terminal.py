@@ -50,7 +50,9 @@ def new_console():
 
 def given(**options):
     """The options that have a value."""
-    return {name: value for name, value in options.items() if value not in (None, [])}
+    return {
+        name: value for name, value in options.items() if value not in (None, [], {})
+    }
 
 
 class Interrupt:

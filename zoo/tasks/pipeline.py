@@ -4,6 +4,7 @@ import inspect
 import itertools
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.errors import CheckpointError, InputError
@@ -110,10 +111,10 @@ class Pipeline:
                 )
             inputs = parts
         options = self._merged(options)
+        if hasattr(inputs, "__array__"):
+            inputs = np.asarray(inputs).tolist()
         if self.model.is_one(inputs):
             return self._answers([inputs], options)[0]
-        if hasattr(inputs, "__array__") and not isinstance(inputs, tf.data.Dataset):
-            inputs = inputs.tolist() if hasattr(inputs, "tolist") else list(inputs)
         if isinstance(inputs, list | tuple):
             return self._answers(list(inputs), options) if inputs else []
         if isinstance(inputs, Iterable):
