@@ -273,3 +273,40 @@ def test_no_logits_of_a_whole_batch_are_made(kind, monkeypatch):
     model.compile(metrics=[keras.metrics.SparseTopKCategoricalAccuracy()])
     with pytest.raises(AssertionError, match="logits of a whole batch"):
         model.evaluate(batch, verbose=0)
+
+
+def scaled_gradients(model, batch):
+    """Gradients of the loss of a batch, times what the optimizer scales them by."""
+    with tf.GradientTape() as tape:
+        loss = model.assess(*model.read_batch(batch), True)
+        loss = model.optimizer.scale_loss(loss)
+    found = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    return [tf.convert_to_tensor(x).numpy() for x in found]
+
+
+@pytest.mark.parametrize("kind", ["float16", "LoRA on the head"])
+def test_gradients_without_logits_are_those_with_them(kind):
+    half = kind == "float16"
+    options = {"dtype": "mixed_float16"} if half else {"tie_word_embeddings": False}
+    model = make("gpt2", num_hidden_layers=1, **options)
+    if not half:
+        model.add_lora(2, 4, target=["lm_head"], train=["*"])
+        for layer in model.trainable_weights:
+            layer.assign_add(0.1 * np.ones(layer.shape))
+    model.compile(run_eagerly=True)
+    batch = {"input_ids": IDS}
+    assert model.states_and_head({"input_ids": tf.constant(IDS)}, True) is not None
+    model.optimizer.build(model.trainable_variables)
+    found = scaled_gradients(model, batch)
+    model._counts_tokens = False
+    expected = scaled_gradients(model, batch)
+    size = max(np.abs(x).max() for x in expected)
+    assert size > 1 or not half
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=size * (0.01 if half else 1e-6))
+
+
+def test_a_head_whose_inputs_are_dropped_has_logits():
+    model = make("gpt2", num_hidden_layers=1, tie_word_embeddings=False)
+    model.add_lora(2, 4, target=["lm_head"], dropout=0.1)
+    assert model.states_and_head({"input_ids": tf.constant(IDS)}, True) is None

@@ -66,6 +66,16 @@ class Linear(keras.layers.Layer):
         """Whether LoRA changes what the weight alone gives."""
         return self._lora is not None
 
+    def whole_weight(self):
+        """The weight `[out, in]` with what LoRA adds to it, which gradients reach.
+
+        None where LoRA drops some of its inputs: no weight says that.
+        """
+        weight = tf.convert_to_tensor(self.weight)
+        if self._lora is None:
+            return weight
+        return None if self._lora.rate else self._lora.added(weight)
+
     def add_lora(self, parts, *, rank, scale, rate=0.0):
         """Gives the layer a `Lora`, in place of one that it may have."""
         self.remove_lora()

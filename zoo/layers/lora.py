@@ -78,6 +78,17 @@ class Lora(keras.layers.Layer):
         rows = pieces[0] if len(pieces) == 1 else tf.concat(pieces, -1)
         return tf.ensure_shape(tf.reshape(rows, whole), y.shape)
 
+    def added(self, weight):
+        """The weight `[units, in]` and what is added to it, with gradients for both."""
+        pieces, at = [], 0
+        for (start, stop), down, up in zip(
+            self.parts, self.downs, self.ups, strict=True
+        ):
+            change = tf.matmul(up.value, down.value) * self.scale
+            pieces += [weight[at:start], weight[start:stop] + change]
+            at = stop
+        return tf.concat([*pieces, weight[at:]], 0)
+
     def changes(self):
         """What is added to the weight: triples (first row, last + 1, `s B A`)."""
         for (start, stop), down, up in zip(

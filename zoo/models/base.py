@@ -156,17 +156,14 @@ def logits(x, config, head, tokens):
 def head_of(config, head, tokens):
     """What `logits` computes, but for `logit_scale`, as a Head.
 
-    None where a product of matrices alone does not say it: where the head is adapted.
+    None where a product of matrices does not say it: where the head has a dropout.
     """
-    if head is not None and head.adapted:
+    if head is None:
+        weight = tf.convert_to_tensor(tokens.weight)
+    elif (weight := head.whole_weight()) is None:
         return None
     cap = None
     if config.final_logit_softcapping:
         cap = functools.partial(soft_cap, limit=config.final_logit_softcapping)
     bias = None if head is None else head.bias
-    weight = tokens.weight if head is None else head.weight
-    return Head(
-        tf.convert_to_tensor(weight),
-        None if bias is None else tf.convert_to_tensor(bias),
-        cap,
-    )
+    return Head(weight, None if bias is None else tf.convert_to_tensor(bias), cap)

@@ -13,6 +13,7 @@ from zoo.tasks import examples as forms
 from zoo.tasks import token_labels
 from zoo.tasks.form import texts_of
 from zoo.tasks.task import Task
+from zoo.training.chunked_cross_entropy import Head
 from zoo.training.labels import IGNORED
 from zoo.training.losses import CrossEntropy
 from zoo.training.metrics import TokenAccuracy
@@ -102,11 +103,23 @@ class MaskedLM(Task):
 
     def logits(self, states):
         """Scores `[..., V]` of every token, from last hidden states `[..., D]`."""
-        x = self.transform_norm(self.activation(self.transform(states)))
+        x = self._transformed(states)
         if self.config.tie_word_embeddings:
             table = self.backbone.embeddings.tokens.weight
             x = multiply(x, tf.cast(table, x.dtype))
         return self.lm_head(x)
+
+    def _transformed(self, states):
+        return self.transform_norm(self.activation(self.transform(states)))
+
+    def states_and_head(self, inputs, training):
+        if self.config.tie_word_embeddings:
+            weight = tf.convert_to_tensor(self.backbone.embeddings.tokens.weight)
+        elif (weight := self.lm_head.whole_weight()) is None:
+            return None
+        states = self.backbone.run(self.read_inputs(inputs), training=training)
+        bias = tf.convert_to_tensor(self.lm_head.bias)
+        return self._transformed(states), Head(weight, bias)
 
     def default_loss(self):
         return CrossEntropy()

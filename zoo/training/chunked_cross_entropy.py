@@ -55,7 +55,15 @@ class Assessed:
 
 
 def chunked_cross_entropy(
-    states, head, *, labels, weights, label_smoothing=0.0, rows=None, training=True
+    states,
+    head,
+    *,
+    labels,
+    weights,
+    label_smoothing=0.0,
+    scale=1.0,
+    rows=None,
+    training=True,
 ):
     """The loss of tokens from their last hidden states.
 
@@ -66,6 +74,8 @@ def chunked_cross_entropy(
         weights: float32 `[N]`, by which the losses are summed. Tokens of weight 0 cost
             no product of matrices (but under XLA), and have neither loss nor hit.
         label_smoothing: As of `CrossEntropy`.
+        scale: What the loss will be multiplied by, so that gradients which are kept in
+            float16 have it from their beginning.
         rows: Tokens a chunk; None: by the size of the vocabulary.
         training: Whether gradients will be asked for; without them a step is cheaper.
 
@@ -90,6 +100,7 @@ def chunked_cross_entropy(
             head._replace(weight=tf.cast(weight, states.dtype), bias=bias),
             *chunks,
             label_smoothing=label_smoothing,
+            scale=scale,
             training=training,
         ).run()
         loss, losses, correct, gradients = made
@@ -104,7 +115,7 @@ def chunked_cross_entropy(
         def gradient(upstream, *_):
             by_states, *others = gradients
             found = [whole(by_states), *others]
-            return [x * tf.cast(upstream, x.dtype) for x in found]
+            return [x * tf.cast(upstream / scale, x.dtype) for x in found]
 
         found = whole(losses), whole(tf.cast(correct, tf.float32)) > 0
         return (loss, *found), gradient
@@ -115,10 +126,13 @@ def chunked_cross_entropy(
 class _Chunks:
     """Chunks of tokens: states `[C, R, D]`, labels and weights `[C, R]`."""
 
-    def __init__(self, head, states, labels, weights, *, label_smoothing, training):
+    def __init__(
+        self, head, states, labels, weights, *, label_smoothing, scale, training
+    ):
         self.head = head
         self.states, self.labels, self.weights = states, labels, weights
         self.label_smoothing = label_smoothing
+        self.scale = scale
         self.training = training
 
     def run(self):
@@ -167,12 +181,13 @@ class _Chunks:
                 logits = head.cap(logits)
             loss = token_losses(labels, logits, label_smoothing=self.label_smoothing)
             loss = tf.reduce_sum(tf.where(weights != 0, loss * weights, 0.0))
+            scaled = loss * self.scale
         losses = token_losses(labels, logits)
         likeliest = tf.argmax(logits, -1, output_type=labels.dtype)
         kept = [losses, likeliest == labels]
         if not self.training:
             return [loss], kept
-        slopes = tape.gradient(loss, products)
+        slopes = tape.gradient(scaled, products)
         kept.append(tf.matmul(slopes, head.weight))
         by_weight = tf.matmul(slopes, states, transpose_a=True)
         added = [loss, tf.cast(by_weight, tf.float32)]
