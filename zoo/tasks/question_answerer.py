@@ -604,6 +604,21 @@ class QuestionAnswerer(Task):
         )
 
     @classmethod
+    def read_sample(cls):
+        """Questions made by construction; see `zoo.data.constructed_questions`."""
+        from zoo.data.constructed_questions import state_of_the_union_questions
+
+        found = state_of_the_union_questions()
+        without = sum(not each["answers"]["text"] for each in found)
+        return ExampleSet(
+            found,
+            [each.pop("answers") for each in found],
+            "State of the Union addresses",
+            f"State of the Union addresses: {len(found):,} questions made BY "
+            f"CONSTRUCTION, {without:,} of them without an answer",
+        )
+
+    @classmethod
     def is_one(cls, given):
         return super().is_one(given) or (
             isinstance(given, tuple) and all(isinstance(x, str | bytes) for x in given)

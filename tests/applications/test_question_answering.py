@@ -1,0 +1,111 @@
+"""The recipe of question answering, whole, on a tiny model and a small file."""
+
+import json
+import random
+
+import pytest
+
+from applications import question_answering
+from zoo.config import TransformerConfig
+from zoo.errors import DataError
+from zoo.tasks import QuestionAnswerer
+from zoo.tokenizers import Tokenizer
+
+WORDS = "the a film plot was is and very it . red blue green what colour".split()
+COLOURS = WORDS[-5:-2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Directory of a tiny encoder."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    tokenizer = Tokenizer.from_files(
+        {
+            "vocab.txt": "\n".join(tokens).encode(),
+            "tokenizer_config.json": json.dumps(settings).encode(),
+        }
+    )
+    config = TransformerConfig(
+        model_type="bert",
+        vocab_size=len(tokens),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=48,
+        type_vocab_size=2,
+        norm_place="post",
+        embedding_norm=True,
+        layer_norm_eps=1e-12,
+        initializer_range=0.3,
+        pad_token_id=0,
+    )
+    directory = tmp_path_factory.mktemp("model")
+    QuestionAnswerer(config, tokenizer=tokenizer).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def squad(tmp_path_factory):
+    """A file of SQuAD 2.0's form: 150 contexts that name a colour, or none."""
+    draw = random.Random(0)
+    articles = []
+    for number in range(150):
+        words = draw.choices(WORDS[:9], k=draw.choice([5, 10, 40]))
+        answers = []
+        if number % 3:
+            words.insert(draw.randrange(len(words)), draw.choice(COLOURS))
+            place = next(i for i, word in enumerate(words) if word in COLOURS)
+            start = len(" ".join([*words[:place], ""]))
+            answers = [{"text": words[place], "answer_start": start}]
+        question = {"id": str(number), "question": "what colour is it?"}
+        question |= {"answers": answers, "is_impossible": not answers}
+        paragraph = {"context": " ".join(words), "qas": [question]}
+        articles.append({"title": f"t{number // 5}", "paragraphs": [paragraph]})
+    path = tmp_path_factory.mktemp("data") / "train.json"
+    path.write_text(json.dumps({"version": "v2.0", "data": articles}))
+    return path
+
+
+def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsys):
+    question_answering.main(
+        [
+            *("--data", str(squad), "--model", str(model), "--output", str(tmp_path)),
+            *("--epochs", "6", "--batch-size", "8", "--learning-rate", "2e-2"),
+            *("--max-length", "32", "--doc-stride", "8", "--seed", "1"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["exact_match"] > 0.8
+    assert metrics["compared"]["never an answer"]["exact_match"] < 0.6
+    assert metrics["compared"]["TF-IDF sentence overlap"]["exact_match"] < 0.6
+    assert sum(metrics["questions"].values()) == 150  # and False for "made"
+    for line in ("150 questions, 50 of them without", "after training", "the export"):
+        assert line in printed
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "<mark" in (tmp_path / "answers.html").read_text()
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(predictions) == metrics["questions"]["held_out"]
+    assert set(predictions.values()) <= {"", *COLOURS, *predictions.values()}
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
+    saved = QuestionAnswerer.from_pretrained(tmp_path / "model")
+    assert saved.null_threshold == metrics["null_threshold"] is not None
+    assert (saved.max_length, saved.doc_stride) == (32, 8)
+
+
+def test_parts_share_no_article_and_lose_nothing(squad):
+    flags = question_answering.read_flags(["--data", str(squad)])
+    parts = question_answering.read_data(flags)
+    titles = [{each["title"] for each in part.inputs} for part in parts]
+    assert all(titles) and sum(map(len, titles)) == 30
+    assert sum(map(len, parts)) == 150 and len(set.union(*titles)) == 30
+
+
+def test_a_file_of_another_form_is_refused_before_anything_is_loaded(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"data": [{"title": "a"}]}')
+    with pytest.raises(DataError, match=r"data\[0\]\.paragraphs is missing"):
+        question_answering.main(["--data", str(path)])
