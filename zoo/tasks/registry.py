@@ -40,6 +40,11 @@ TASKS = {
             "one label for each text, or pair of texts",
         ),
         TaskEntry(
+            "token-classification",
+            "TokenClassifier",
+            "the entities of a text, or a tag for each word",
+        ),
+        TaskEntry(
             "question-answering",
             "QuestionAnswerer",
             "the span of a context that answers a question, or none",
@@ -56,7 +61,10 @@ TASKS = {
     )
 }
 
-ALIASES = {"sentiment-analysis": "text-classification"}
+ALIASES = {
+    "ner": "token-classification",
+    "sentiment-analysis": "text-classification",
+}
 
 
 def find_task(name):

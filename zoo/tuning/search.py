@@ -6,7 +6,9 @@ noted with its reason, weights of trials that cannot be the best are removed, an
 search that was interrupted goes on when it is begun again with the same settings.
 """
 
+import contextlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +97,8 @@ def search_space(
         "space": hypermodel.space.to_dict(),
     }
     _check_settings(directory, settings)
-    found = _make(tuner, hypermodel, directory, trials, epochs, seed)
+    with contextlib.redirect_stdout(sys.stderr):  # KerasTuner says that it reloads
+        found = _make(tuner, hypermodel, directory, trials, epochs, seed)
     found.on_begin, found.on_end = on_begin, on_end
     options: dict[str, Any] = {"epochs": epochs, "verbose": 0}
     if logs is not None:
