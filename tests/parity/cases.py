@@ -271,6 +271,7 @@ CASES = {
 LABELS = {"id2label": {0: "bad", 1: "fair", 2: "good"}}
 HEADS = {
     "classifier": ("bert", "sequence_classification", {**BERT, **LABELS}),
+    "token classifier": ("bert", "token_classification", {**BERT, **LABELS}),
     "masked LM": ("bert", "masked_lm", {**BERT, "hidden_act": "gelu_new"}),
     "masked LM, wide heads": (
         "bert",

@@ -14,6 +14,7 @@ MODELS = {
     "decoder": zoo.GPTModel,
     "encoder_decoder": zoo.T5Model,
     "sequence_classification": zoo.TextClassifier,
+    "token_classification": zoo.TokenClassifier,
     "masked_lm": zoo.MaskedLM,
 }
 
@@ -151,6 +152,8 @@ def labels_for(model, inputs):
     if model.architecture == "sequence_classification":
         return reference.labels_of(reference.valid_rows(inputs), len(config.id2label))
     classes = config.vocab_size
+    if model.architecture == "token_classification":
+        classes = len(config.id2label)
     if model.architecture == "model":
         classes = config.hidden_size
     return reference.labels_of(reference.output_mask(inputs), classes)

@@ -104,8 +104,8 @@ def read(tokenizer, texts, words=None, *, max_length):
     place = tf.gather(piece, tf.gather(kept, firsts))
     place -= tf.gather(tf.cast(ids.row_starts(), tf.int32), row)
     end = tf.gather(end, lasts)
-    found = _windows(tokenizer, ids, row, place, max_length)
-    return Reading(*found, row, start, end, unit, words)
+    inputs, text, window, column = _windows(tokenizer, ids, row, place, max_length)
+    return Reading(inputs, text, window, column, row, start, end, unit, words)
 
 
 def words_of(texts):

@@ -1,0 +1,126 @@
+"""The recipe of named entities, whole, on a tiny model and a small file."""
+
+import json
+import random
+
+import pytest
+
+from applications import token_classification
+from zoo.config import TransformerConfig
+from zoo.errors import DataError
+from zoo.tasks import TextClassifier, TokenClassifier
+from zoo.tokenizers import Tokenizer
+
+WORDS = "the a in met saw ann bob cid paris rome oslo and".split()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Directory of a tiny encoder."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    tokenizer = Tokenizer.from_files(
+        {
+            "vocab.txt": "\n".join(tokens).encode(),
+            "tokenizer_config.json": json.dumps(settings).encode(),
+        }
+    )
+    config = TransformerConfig(
+        model_type="bert",
+        vocab_size=len(tokens),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+        type_vocab_size=2,
+        norm_place="post",
+        embedding_norm=True,
+        pooler=True,
+        layer_norm_eps=1e-12,
+        initializer_range=0.3,
+        pad_token_id=0,
+        id2label=("LABEL_0", "LABEL_1"),
+    )
+    directory = tmp_path_factory.mktemp("model")
+    TextClassifier(config, tokenizer=tokenizer).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    """A CoNLL file of 120 sentences; "paris" is a place, and sometimes a person."""
+    draw = random.Random(0)
+    lines = []
+    for _ in range(120):
+        people = draw.choice([["ann"], ["bob", "ann"], ["cid"], ["paris"]])
+        place = draw.choice(["paris", "rome", "oslo"])
+        lines += ["the X O", f"{people[0]} X B-PER"]
+        lines += [f"{each} X I-PER" for each in people[1:]]
+        lines += [f"{draw.choice(['met', 'saw'])} X O", f"{place} X B-LOC", ""]
+    path = tmp_path_factory.mktemp("data") / "train.conll"
+    path.write_text("\n".join(["-DOCSTART- X O", "", "broken", "", *lines]))
+    return path
+
+
+def test_it_trains_measures_draws_marks_saves_and_serves(
+    model, sentences, tmp_path, capsys
+):
+    token_classification.main(
+        [
+            *("--data", str(sentences), "--model", str(model), "--crf"),
+            *("--scheme", "BIOES", "--output", str(tmp_path), "--epochs", "5"),
+            *("--batch-size", "8", "--learning-rate", "2e-2", "--seed", "1"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["f1"] == 1.0
+    assert metrics["types"].keys() == {"LOC", "PER"}
+    assert metrics["untrained"]["f1"] < 0.9
+    assert 0.5 < metrics["baseline_most_frequent_tag"]["f1"] < 1.0
+    assert metrics["examples"] == {"training": 108, "held_out": 12}
+    assert "1 sentences left out for 1 malformed lines (line 3: 1 column" in printed
+    for line in ("  all  ", "  PER ", "baseline: each word's", "in a process without"):
+        assert line in printed
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "entities.html").read_text(encoding="utf-8")
+    assert page.count("<p>") == 12 and "<small>PER</small></mark>" in page
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
+    saved = TokenClassifier.from_pretrained(tmp_path / "model")
+    assert saved.config.sequence_head == "crf" and "E-PER" in saved.labels
+    found = saved.find_entities("the bob ann saw rome")
+    assert [(each["entity"], each["text"]) for each in found] == [
+        ("PER", "bob ann"),
+        ("LOC", "rome"),
+    ]
+
+
+def test_the_baseline_is_the_most_frequent_tag(sentences):
+    flags = token_classification.read_flags(["--data", str(sentences)])
+    labels, train, held_out = token_classification.read_data(flags)
+    assert labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    scores = token_classification.baseline_scores(train, held_out)
+    people = [row[1] for row in held_out.inputs]
+    assert 0 < people.count("paris") < len(people)  # which the baseline takes for LOC
+    found = scores["types"]["PER"]
+    assert found["precision"] == 1.0
+    assert found["recall"] == 1 - people.count("paris") / len(people)
+
+
+def test_a_column_that_is_not_there_is_said_before_anything_is_loaded(sentences):
+    flags = ["--data", str(sentences), "--tag-column", "7"]
+    with pytest.raises(DataError, match="no sentence in it"):
+        token_classification.main(flags)
+
+
+def test_every_flag_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        token_classification.main(["--help"])
+    said = capsys.readouterr().out
+    for flag in (
+        "data validation word-column tag-column scheme crf model output epochs "
+        "batch-size learning-rate max-length seed export no-export"
+    ).split():
+        assert f"--{flag}" in said
