@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keras
 
-from zoo import TextClassifier
+from zoo import TensorBoard, TextClassifier
 from zoo.data.samples import fetch
 from zoo.errors import ZooError
 from zoo.export import run_in_clean_process
@@ -110,6 +110,7 @@ def main(arguments=None):
     untrained = classifier.measure(held_out)
 
     curve = Curve()
+    board = TensorBoard(output / "logs", samples=list(SENTENCES))
     fit_started = time.perf_counter()
     classifier.fit(
         train.inputs,
@@ -117,7 +118,7 @@ def main(arguments=None):
         batch_size=flags.batch_size,
         epochs=flags.epochs,
         validation_data=(held_out.inputs, held_out.answers),
-        callbacks=[keras.callbacks.TensorBoard(output / "logs"), curve],
+        callbacks=[board, curve],
         seed=flags.seed,
     )
     fit_seconds = time.perf_counter() - fit_started

@@ -147,12 +147,10 @@ class TrainableModel(Pretrained):
             metrics = self.default_metrics()
         given = tf.nest.flatten([metrics, kwargs.get("weighted_metrics") or []])
         self._counts_tokens = all(isinstance(metric, TokenMean) for metric in given)
+        with self.distribute_strategy.scope():  # which the caller may have left
+            jit_compile = compile_policy(jit_compile)
         super().compile(
-            optimizer,
-            loss=loss,
-            metrics=metrics,
-            jit_compile=compile_policy(jit_compile),
-            **kwargs,
+            optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **kwargs
         )
 
     @staticmethod
