@@ -62,20 +62,18 @@ class BertModel(TransformerModel):
 
     def run(self, inputs, *, first=None, training=None, every_state=False):
         """As `TransformerModel.run`; with `first`, of the first so many tokens only."""
-        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        documents, positions = inputs.get("document_ids"), inputs.get("position_ids")
-        if positions is None and documents is not None:
-            positions = positions_in_documents(documents)
-        elif positions is None:
-            positions = tf.range(tf.shape(ids)[1])
+        positions = encoder_positions(inputs)
         x = self.embeddings(
-            ids, positions, inputs.get("token_type_ids"), training=training
+            inputs["input_ids"],
+            positions,
+            inputs.get("token_type_ids"),
+            training=training,
         )
         return self.encoder(
             x,
-            attention_mask=mask,
+            attention_mask=inputs.get("attention_mask"),
             position_ids=positions,
-            documents=documents,
+            documents=inputs.get("document_ids"),
             first=first,
             training=training,
             every_state=every_state,
@@ -84,3 +82,12 @@ class BertModel(TransformerModel):
     def pooled_output(self, last_hidden_state):
         """BERT's summary of a text: tanh of a layer on its first token, `[B, D]`."""
         return tf.tanh(self.pooler(last_hidden_state[:, 0]))
+
+
+def encoder_positions(inputs):
+    """Positions `[B, T]` or `[T]`: those given, or counted in each document or row."""
+    if (positions := inputs.get("position_ids")) is not None:
+        return positions
+    if (documents := inputs.get("document_ids")) is not None:
+        return positions_in_documents(documents)
+    return tf.range(tf.shape(inputs["input_ids"])[1])
