@@ -12,10 +12,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.randomness import at_each_step, draw_places, valid_tokens
+from zoo.data.randomness import IGNORED, at_each_step, draw_places, valid_tokens
 from zoo.data.words import STANDS_ALONE
 from zoo.errors import InputError
-from zoo.training.labels import IGNORED
 
 INSIDE = "##"  # begins a token that goes on with a word, in WordPiece
 BEFORE = re.compile("[ĠĊ▁]")  # begins one that begins a word, in other vocabularies

@@ -5,6 +5,10 @@ import tensorflow as tf
 from zoo.data.batches import plain
 from zoo.errors import InputError
 
+# Label of a token that is not to be predicted, as `zoo.training.labels` has it; rooms
+# of one floor do not import each other.
+IGNORED = -100
+
 
 def at_each_step(batches, change, *, seed, first_step):
     """Changes batches of a dataset, each with random numbers of its own.

@@ -13,9 +13,8 @@ import re
 
 import tensorflow as tf
 
-from zoo.data.randomness import at_each_step, draw_places, valid_tokens
+from zoo.data.randomness import IGNORED, at_each_step, draw_places, valid_tokens
 from zoo.errors import InputError
-from zoo.training.labels import IGNORED
 
 STEP = 16  # targets of packed rows are padded to multiples of so many tokens
 SENTINEL = re.compile(r"<extra_id_(\d+)>")
