@@ -157,3 +157,19 @@ def test_records_of_files_give_the_batches_of_columns_in_memory(tmp_path, shuffl
     inputs, numbers = next(iter(data))
     texts = [TEXTS[number] for number in numbers.numpy()]
     assert inputs["attention_mask"].numpy().sum() == sum(map(len, texts))
+
+
+def test_columns_of_records_come_along_as_labels(tmp_path):
+    lines = [f'{{"text": "{text}", "label": "of {len(text)}"}}' for text in TEXTS]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    records = Records(tmp_path / "a.jsonl", columns=["text", "label"])
+    rest = ("label", np.arange(50))
+    for inputs, labels, numbers in epochs(records, batching(), rest=rest).take(13):
+        lengths = inputs["attention_mask"].numpy().sum(1)
+        said = [f"of {length}".encode() for length in lengths]
+        assert labels.numpy().tolist() == said
+        assert lengths.tolist() == [len(TEXTS[number]) for number in numbers.numpy()]
+    with pytest.raises(InputError, match="rest='verdict': expected"):
+        epochs(records, batching(), rest=("verdict",))
+    with pytest.raises(InputError, match="rest='label': expected"):
+        epochs(columns(), batching(), rest=("label",))

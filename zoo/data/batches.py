@@ -95,15 +95,21 @@ def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
     Args:
         columns: As of `epoch`; or `records.Records` with columns, which are then read
             from their files as they are needed.
-        batching, rest: As of `epoch`.
+        batching: Batching.
+        rest: As of `epoch`; of `Records` names of columns too, such as that of the
+            labels, whose values come as strings `[B]` and are not encoded.
         seed: The order is a function of (seed, step): same seed, same batches.
         shuffle: Whether the order is random; else that of `epoch`, again and again.
         first_step: Step to begin with, as if those before had been taken.
 
     Returns:
         Endless dataset of `(inputs, *rest)`.
+
+    Raises:
+        InputError: if a name in `rest` is that of no column.
     """
-    rest = tuple(map(tf.convert_to_tensor, rest))
+    _check_names(columns, rest)
+    rest = tuple(x if isinstance(x, str) else tf.convert_to_tensor(x) for x in rest)
     size = columns.size if isinstance(columns, Records) else _size(columns)
     steps = batching.steps(size)
     rows = batching.batch_size * batching.group
@@ -120,8 +126,13 @@ def epochs(columns, batching, *, rest=(), seed=0, shuffle=True, first_step=0):
             index = tf.random.experimental.index_shuffle(
                 index, seeds, tf.cast(size - 1, tf.int64)
             )
-        return _gather((columns, rest), index)
+        tensors = tuple(x for x in rest if not isinstance(x, str))
+        found, others = _gather((columns, tensors), index)
+        others = iter(others)
+        behind = tuple(found[x] if isinstance(x, str) else next(others) for x in rest)
+        return {name: found[name] for name in found if name not in names}, behind
 
+    names = {x for x in rest if isinstance(x, str)}
     numbers = tf.data.Dataset.counter(done * groups + first_group)
     batches = _cut(
         numbers.map(group), batching, seed=seed if shuffle else None, first=numbers
@@ -225,6 +236,16 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
     if steps is not None:
         cut = cut.apply(tf.data.experimental.assert_cardinality(steps))
     return cut.prefetch(tf.data.AUTOTUNE)
+
+
+def _check_names(columns, rest):
+    known = getattr(columns, "columns", None) if isinstance(columns, Records) else ()
+    for name in rest:
+        if isinstance(name, str) and name not in (known or ()):
+            raise InputError(
+                f"rest={name!r}: expected a tensor, or a column of Records("
+                f"columns={known!r})."
+            )
 
 
 def _take(structure, where):
