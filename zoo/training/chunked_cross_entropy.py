@@ -76,7 +76,7 @@ def chunked_cross_entropy(
         label_smoothing: As of `CrossEntropy`.
         scale: What the loss will be multiplied by, so that gradients which are kept in
             float16 have it from their beginning.
-        rows: Tokens a chunk; None: by the size of the vocabulary.
+        rows: Most tokens of a chunk; None: by the size of the vocabulary.
         training: Whether gradients will be asked for; without them a step is cheaper.
 
     Returns:
@@ -92,8 +92,9 @@ def chunked_cross_entropy(
         kept = tf.range(count)
         if not in_xla():
             kept = tf.where(weights != 0)[:, 0]
+        size = rows if in_xla() else _even(tf.size(kept), rows)
         chunks = [
-            _cut(tf.gather(x, kept) if not in_xla() else x, rows)
+            _cut(tf.gather(x, kept) if not in_xla() else x, size)
             for x in (states, labels, weights)
         ]
         made = _Chunks(
@@ -194,6 +195,13 @@ class _Chunks:
         if head.bias is not None:
             added.append(tf.reduce_sum(tf.cast(slopes, tf.float32), 0))
         return added, kept
+
+
+def _even(count, most):
+    """Rows of chunks that are about alike: the last is not filled up from a few."""
+    chunks = tf.maximum(-(-count // most), 1)
+    rows = -(-count // chunks)
+    return tf.clip_by_value(-(-rows // 16) * 16, 1, most)
 
 
 def _cut(x, rows):
