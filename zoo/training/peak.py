@@ -15,7 +15,7 @@ def measured_peak(dtype="float32"):
     """Floating-point operations per second of one device in a product of matrices.
 
     Square matrices are made larger until a product takes long enough to be measured,
-    and then the fastest of a few counts. That takes about half a second, once in a
+    and then the fastest of a few counts. That takes under a second, once in a
     process.
 
     Args:

@@ -44,7 +44,7 @@ class TensorBoard(keras.callbacks.Callback):
             sums that the step has anyway.
         peak_flops: Operations per second that utilisation is a share of; None: those
             that this machine reaches in a product of matrices in the model's compute
-            dtype, measured once in a process (half a second). 0: no utilisation.
+            dtype, measured once in a process (under a second). 0: no utilisation.
         samples: Texts whose answers are written each epoch: prompts for a model that
             writes, texts for a task. Or ids, as `generate` takes them.
         sample_options: Options of `generate`, `classify` or `fill_mask` for these.
