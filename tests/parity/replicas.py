@@ -46,18 +46,23 @@ def state(model):
     return np.concatenate([w.numpy().ravel() for w in model.trainable_weights])
 
 
-def compared(strategy, logs, **options):
-    """Largest difference of weights, and what the meters read."""
-    found = []
-    for place, name in ((strategy, "several"), (tf.distribute.get_strategy(), "one")):
+def compared(strategy, logs):
+    """Weights and readings of two replicas, at once and in parts, beside one's."""
+    alone = tf.distribute.get_strategy()
+    ways = {"one": (alone, {}), "plain": (strategy, {})}
+    ways["in parts"] = (strategy, {"micro_batch_size": 3})
+    found = {}
+    for name, (place, options) in ways.items():
         model = made(place, **options)
-        board = TensorBoard(f"{logs}/{name}", peak_flops=1e9)
-        history = fitted(model, [board])
-        found.append((state(model), model.meter.reading[1:], history["loss"]))
-    (weights, reading, loss), (expected, *others) = found
+        history = fitted(model, [TensorBoard(f"{logs}/{name}", peak_flops=1e9)])
+        found[name] = state(model), [*model.meter.reading[1:], *history["loss"]]
+    expected = found.pop("one")
     return {
-        "difference": float(np.abs(weights - expected).max()),
-        "readings": [[*reading, *loss], [*others[0], *others[1]]],
+        name: {
+            "difference": float(np.abs(weights - expected[0]).max()),
+            "readings": [readings, expected[1]],
+        }
+        for name, (weights, readings) in found.items()
     }
 
 
@@ -103,8 +108,7 @@ def main(logs):
     tf.config.set_logical_device_configuration(cpu, devices)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     found = {
-        "plain": compared(strategy, logs),
-        "in parts": compared(strategy, logs, micro_batch_size=3),
+        **compared(strategy, logs),
         "stop": with_a_bad_row(strategy, np.nan),
         "skip": with_a_bad_row(strategy, np.nan, nonfinite="skip"),
         "float16": with_a_bad_row(strategy, 1e30, dtype="mixed_float16"),
