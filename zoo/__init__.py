@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from zoo.generation import GenerationConfig
     from zoo.generation.evaluation import log_likelihood, perplexity
     from zoo.models import BertModel, GPTModel, T5Model
-    from zoo.tasks import MaskedLM, QuestionAnswerer, TextClassifier, TextEmbedder
+    from zoo.tasks import (
+        MaskedLM,
+        QuestionAnswerer,
+        TextClassifier,
+        TextEmbedder,
+        TextGenerator,
+    )
     from zoo.tasks.pipeline import pipeline
     from zoo.tokenizers import Tokenizer
     from zoo.training.tensorboard import TensorBoard
@@ -32,6 +38,7 @@ __all__ = [
     "TensorBoard",
     "TextClassifier",
     "TextEmbedder",
+    "TextGenerator",
     "TokenClassifier",
     "Tokenizer",
     "TransformerConfig",
@@ -51,6 +58,7 @@ _ROOMS = {
     "TensorBoard": "zoo.training.tensorboard",
     "TextClassifier": "zoo.tasks",
     "TextEmbedder": "zoo.tasks",
+    "TextGenerator": "zoo.tasks",
     "TokenClassifier": "zoo.tasks",
     "Tokenizer": "zoo.tokenizers",
     "TransformerConfig": "zoo.config",

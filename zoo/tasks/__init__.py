@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zoo.tasks.question_answerer import QuestionAnswerer
     from zoo.tasks.text_classifier import TextClassifier
     from zoo.tasks.text_embedder import TextEmbedder
+    from zoo.tasks.text_generator import TextGenerator
     from zoo.tasks.token_classifier import TokenClassifier
 
 _FILES = {
@@ -19,10 +20,18 @@ _FILES = {
     "QuestionAnswerer": "question_answerer",
     "TextClassifier": "text_classifier",
     "TextEmbedder": "text_embedder",
+    "TextGenerator": "text_generator",
     "TokenClassifier": "token_classifier",
 }
 
-__all__ = ["MaskedLM", "QuestionAnswerer", "TextClassifier", "TextEmbedder"]
+__all__ = [
+    "MaskedLM",
+    "QuestionAnswerer",
+    "TextClassifier",
+    "TextEmbedder",
+    "TextGenerator",
+    "TokenClassifier",
+]
 
 
 def __getattr__(name):

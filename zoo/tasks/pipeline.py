@@ -126,6 +126,8 @@ class Pipeline:
 
     def _merged(self, options):
         known = inspect.signature(self.model.respond).parameters
+        if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+            return {**self.options, **options}  # the task checks them itself
         known = [name for name in known if name not in ("inputs", "batch_size")]
         unknown = [name for name in options if name not in known]
         if unknown:

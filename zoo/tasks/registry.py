@@ -50,6 +50,9 @@ TASKS = {
             "the span of a context that answers a question, or none",
         ),
         TaskEntry(
+            "text-generation", "TextGenerator", "what a prompt is continued with"
+        ),
+        TaskEntry(
             "fill-mask", "MaskedLM", "tokens that could stand at a mask", learns=False
         ),
         TaskEntry(

@@ -1,0 +1,223 @@
+"""TextGenerator: texts that go on where a prompt ends."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import keras
+
+from zoo.data.encoded import encode_texts
+from zoo.data.packing import pack, packed_batches
+from zoo.errors import DataError, InputError
+from zoo.models.decoder import GPTModel
+from zoo.tasks.form import ExampleSet, Form, read_texts
+
+BATCH_SIZE = 32
+LONGEST_ROW = 512  # tokens, where nobody says more
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class TextGenerator(Form, GPTModel):
+    """A decoder that learns from texts, and continues prompts (Radford et al. 2018).
+
+    It is a GPTModel, of which `fit` and `evaluate` take texts as well: a list of str.
+    They are packed into rows of `max_length` tokens, an end-of-sequence token behind
+    each, none of which sees another; longer ones are cut.
+
+    Args:
+        config: TransformerConfig.
+        tokenizer: zoo.Tokenizer; without one it takes token ids only.
+        max_length: Tokens of a row; None: as many as the model has positions for, 512
+            at most.
+        dtype: Keras dtype policy.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
+    metric = "accuracy"
+    sample_model = "smollm2-gguf"
+
+    def __init__(self, config, *, tokenizer=None, max_length=None, **kwargs):
+        super().__init__(config, **kwargs)
+        self._tokenizer = tokenizer
+        self._max_length = None
+        self.max_length = max_length
+
+    @property
+    def max_length(self):
+        """Tokens of a row that texts are packed into."""
+        if self._max_length is not None:
+            return self._max_length
+        return min(self.config.max_position_embeddings, LONGEST_ROW)
+
+    @max_length.setter
+    def max_length(self, value):
+        limit = self.config.max_position_embeddings
+        if value is not None and not (isinstance(value, int) and 2 <= value <= limit):
+            raise InputError(
+                f"max_length={value!r}: expected a number of tokens from 2 to {limit} "
+                "(max_position_embeddings of this model)."
+            )
+        self._max_length = value
+
+    # --- Training -------------------------------------------------------------------
+
+    def fit(  # type: ignore[override]
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *,
+        validation_data=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        seed=None,
+        **options,
+    ):
+        """As Keras's `fit`, for texts as well.
+
+        Args:
+            x: List of str; or what GPTModel takes.
+            validation_data: A list of str, or `(texts, None)`; or what GPTModel takes.
+            seed: Of the order of rows; None: 0.
+            options: As of Keras.
+
+        Raises:
+            InputError: if texts and labels are given, or there are none.
+        """
+        if not self.compiled:
+            self.compile()
+        if validation_data is not None:
+            given = validation_data
+            given = given[0] if isinstance(given, tuple) else given
+            if _are_texts(given):
+                held_out, steps = self._rows(given, batch_size, shuffle=False)
+                validation_data = held_out.take(steps)
+        if not _are_texts(x):
+            return super().fit(
+                x,
+                y,
+                batch_size,
+                epochs,
+                validation_data=validation_data,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                **options,
+            )
+        _check_unlabelled(y)
+        batches, steps = self._rows(
+            x, batch_size, seed=seed or 0, first_epoch=initial_epoch
+        )
+        return super().fit(
+            batches,
+            epochs=epochs,
+            validation_data=validation_data,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch or steps,
+            **options,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, **options):  # type: ignore[override]
+        """As Keras's `evaluate`, for texts as well; see `fit`."""
+        if not self.compiled:
+            self.compile()
+        if not _are_texts(x):
+            return super().evaluate(x, y, batch_size, **options)
+        _check_unlabelled(y)
+        batches, steps = self._rows(x, batch_size, shuffle=False)
+        return super().evaluate(batches.take(steps), **options)
+
+    def _rows(self, texts, batch_size, *, first_epoch=0, **options):
+        """Endless batches of packed rows, and how many of them are one pass."""
+        if not len(texts):
+            raise DataError("x is an empty list: there is no text.")
+        tokenizer = self.tokenizer
+        end = tokenizer.eos_token_id
+        encoded = encode_texts(texts, tokenizer, end=end)
+        packing = pack(encoded.lengths, self.max_length)
+        size = BATCH_SIZE if batch_size is None else batch_size
+        steps = packing.steps(size)
+        pad = self.config.pad_token_id or 0
+        first = first_epoch * steps
+        batches = packed_batches(
+            encoded, packing, batch_size=size, pad=pad, first_step=first, **options
+        )
+        return batches, steps
+
+    # --- Examples of files, answers in plain Python ---------------------------------
+
+    @classmethod
+    def read_file(
+        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
+    ):
+        names = cls.name_columns(columns)
+        return read_texts(
+            path, names["text"], encoding=encoding, file_format=file_format
+        )
+
+    @classmethod
+    def read_sample(cls):
+        """Paragraphs of public speeches of this century; see `addresses`."""
+        from zoo.data.samples import addresses
+
+        texts = [
+            line.strip()
+            for text in addresses(since=2000)
+            for line in text.split("\n")
+            if line.strip()
+        ]
+        report = f"State of the Union addresses: {len(texts):,} paragraphs"
+        return ExampleSet(texts, None, "addresses", report)
+
+    def respond(self, inputs, *, batch_size=None, **options):
+        """What is written behind each prompt.
+
+        Args:
+            inputs: Strings.
+            batch_size: Prompts at a time.
+            options: As of `generate`, such as `max_new_tokens=64`, `do_sample=True`.
+
+        Returns:
+            List of str.
+        """
+        texts = [
+            given["text"]
+            if isinstance(given, Mapping) and set(given) == {"text"}
+            else given
+            for given in inputs
+        ]
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"input {number} is {type(text).__name__}; expected a prompt, a "
+                    "string."
+                )
+        size = BATCH_SIZE if batch_size is None else batch_size
+        answers = []
+        for start in range(0, len(texts), size):
+            answers += self.generate(texts[start : start + size], **options)
+        return answers
+
+    def show(self, given, answer):
+        return f"{given}{answer}"
+
+    def measure(self, examples, *, batch_size=None):
+        """Perplexity, loss in nats a token, and how often the likeliest token is right.
+
+        Of each text all tokens but the first count, its end among them; of one that is
+        longer than a row, the first of each piece does not either.
+        """
+        if not self.compiled:
+            self.compile()
+        found = self.evaluate(
+            examples.inputs, None, batch_size, verbose=0, return_dict=True
+        )
+        return {name: float(found[name]) for name in ("perplexity", "loss", "accuracy")}
+
+
+def _are_texts(x):
+    return isinstance(x, list | tuple) and (not len(x) or isinstance(x[0], str))
+
+
+def _check_unlabelled(y):
+    if y is not None:
+        raise InputError("y was given: texts are learnt as they are. Leave it out.")
