@@ -18,6 +18,8 @@ from rich.console import Console
 from tools import (
     benchmark_decode,
     benchmark_encoder,
+    benchmark_finetune,
+    benchmark_language_model,
     benchmark_load,
     benchmark_tokenize,
 )
@@ -44,6 +46,12 @@ Threads = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows in a batch.")]
 Length = Annotated[int, typer.Option(min=2, max=512, help="Tokens in a row.")]
+Row = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Measure this row, or those with this in their name (repeatable)."
+    ),
+]
 
 
 def train(
@@ -53,20 +61,82 @@ def train(
     precision: Precision = None,
     batch_size: BatchSize = 16,
     length: Length = 128,
+    row: Row = None,
     threads: Threads = None,
     only: Only = None,
     output: Output = None,
     markdown: Markdown = None,
 ):
-    """Training step of a BERT classifier, 6 layers x 384, with AdamW and dropout."""
+    """Training steps of BERT, GPT-2 and T5, with AdamW and dropout."""
     shape = benchmark_encoder.Shape(batch=batch_size, length=length)
     options = {"rounds": rounds, "steps": steps, "warmup": warmup}
-    title = (
-        f"Training step of a BERT classifier ({describe(shape)}, dropout "
-        f"{shape.dropout}, AdamW)"
-    )
-    report = encoder_report("train", title, shape, options, precision, threads, only)
+    title = f"Training step, AdamW, dropout {shape.dropout}"
+    precisions = [
+        name
+        for name in precision or benchmark_encoder.PRECISIONS
+        if asked_for(name, row, benchmark_encoder.PRECISIONS)
+    ]
+    groups, notes = {}, []
+    if precisions:
+        encoder = encoder_report("train", "", shape, options, precisions, threads, only)
+        groups, notes = encoder.groups, encoder.notes[:3]
+        notes.insert(
+            0, f"Rows with a precision alone: BERT classifier, {describe(shape)}."
+        )
+    for label, work in benchmark_language_model.WORKS.items():
+        wanted = asked_for(label, row, benchmark_encoder.PRECISIONS)
+        if not wanted or (precision and not row):
+            continue
+        every = benchmark_language_model.contenders(work, threads)
+        if only:
+            every = [c for c in every if c.name.lower() in set(map(str.lower, only))]
+        groups[label] = in_turns(every, label, options)
+    if len(groups) > len(precisions):
+        notes.append(
+            "GPT-2 and T5 have random weights and full rows, every token of which is "
+            "scored. KerasHub (with and without XLA) and transformers (fused and "
+            "multi-tensor AdamW) are shown at their fastest; KerasHub has no T5 that "
+            "is trained."
+        )
+    report = Report("train", title, options, groups, [*notes, show_threads(groups)])
     finish(report, output, markdown)
+
+
+def finetune(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 3,
+    batch_size: BatchSize = 32,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many; all if left out.")
+    ] = None,
+    row: Row = None,
+    threads: Threads = None,
+    only: Only = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """One epoch of fine-tuning MiniLM on film reviews, from strings on."""
+    from zoo.data.samples import fetch
+
+    work = benchmark_finetune.Work(batch=batch_size, examples=examples)
+    options = {"rounds": rounds, "steps": 1, "warmup": 0}
+    label = "float32"
+    every = benchmark_finetune.contenders(work, fetch("minilm"), threads)
+    every = [c for c in chosen(every, only) if asked_for(c.name, row)]
+    groups = {label: in_turns(every, label, options)}
+    notes = [
+        "From strings on; tracing and compiling are in the time, loading is not. The "
+        "accuracy is of 1,000 held-out sentences after the epoch.",
+        "transformers pads batches of like length (groups of "
+        f"{benchmark_finetune.GROUP} batches, sorted) to their longest row.",
+        "KerasHub pads every row to the length shown. Its epoch is scaled from "
+        f"{work.steps} steps, behind {benchmark_finetune.BEFORE} that are not counted.",
+        "zoo tells what share of a step waits for its batch; 3 % is the goal.",
+        show_threads(groups),
+    ]
+    title = f"One epoch of fine-tuning MiniLM on film reviews, batch {batch_size}"
+    finish(
+        Report("finetune", title, {"rounds": rounds}, groups, notes), output, markdown
+    )
 
 
 def forward(
@@ -180,12 +250,7 @@ def tokenize(
 
 def decode(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
-    row: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Measure this row, or those with this in their name (repeatable)."
-        ),
-    ] = None,
+    row: Row = None,
     threads: Threads = None,
     cache: Annotated[
         Path | None,
@@ -199,10 +264,7 @@ def decode(
     options = {"rounds": rounds, "steps": 1, "warmup": 1}
     groups = {}
     for name, work in benchmark_decode.WORKS.items():
-        if row and not any(
-            part == name if part in benchmark_decode.WORKS else part in name
-            for part in row
-        ):
+        if not asked_for(name, row, benchmark_decode.WORKS):
             continue
         directory = benchmark_decode.checkpoint(work, cache=cache)
         every = benchmark_decode.contenders(work, directory, threads)
@@ -247,8 +309,20 @@ def told(timing):
     return results
 
 
+def asked_for(name, rows, whole=()):
+    """Whether `--row` asks for a row.
+
+    Args:
+        whole: Names of which each is its row alone, even if others have it in theirs.
+    """
+    return not rows or any(
+        part == name if part in whole else part in name for part in rows
+    )
+
+
 COMMANDS: dict[str, Callable] = {
     "train": train,
+    "finetune": finetune,
     "forward": forward,
     "load": load,
     "decode": decode,

@@ -32,14 +32,40 @@ def test_help_names_every_benchmark():
     assert all(name in text for name in benchmark.COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["train", "forward"])
+LIBRARIES = ["zoo", "KerasHub", "transformers"]
+
+
+@pytest.mark.parametrize(
+    "name", ["train --precision float32 --precision bfloat16", "forward"]
+)
 def test_both_precisions_are_measured_and_written(name, measured, tmp_path):
     output, markdown = tmp_path / "results.json", tmp_path / "page.md"
-    done = call(name, "--output", str(output), "--markdown", str(markdown))
+    done = call(*name.split(), "--output", str(output), "--markdown", str(markdown))
     assert done.exit_code == 0, done.output
     assert list(json.loads(output.read_text())["groups"]) == ["float32", "bfloat16"]
-    assert f"## {name}" in markdown.read_text()
-    assert [names for names, _ in measured] == [["zoo", "KerasHub", "transformers"]] * 2
+    assert f"## {name.split()[0]}" in markdown.read_text()
+    assert [names for names, _ in measured] == [LIBRARIES] * 2
+
+
+def test_rows_of_training_are_chosen_by_their_names(measured):
+    assert call("train", "--rounds", "1").exit_code == 0
+    torch = ["zoo", "transformers"]
+    assert [names for names, _ in measured] == [*[LIBRARIES] * 3, torch]
+    measured.clear()
+    assert call("train", "--row", "T5").exit_code == 0
+    assert [names for names, _ in measured] == [torch]
+    measured.clear()
+    assert call("train", "--row", "float32").exit_code == 0
+    assert [names for names, _ in measured] == [LIBRARIES]  # BERT's
+
+
+def test_an_epoch_of_fine_tuning_is_measured(measured, monkeypatch):
+    monkeypatch.setattr("zoo.data.samples.fetch", lambda name: f"/{name}")
+    done = call("finetune", "--rounds", "1")
+    assert done.exit_code == 0, done.output
+    ((names, options),) = measured
+    assert names == [*LIBRARIES[::2], "KerasHub, 128 tokens", "KerasHub, 512 tokens"]
+    assert (options["rounds"], options["steps"], options["warmup"]) == (1, 1, 0)
 
 
 def test_options_reach_the_measurement(measured):
