@@ -66,26 +66,11 @@ def read_data(flags):
         everything = QuestionAnswerer.read_file(flags.data)
     print(everything.report)
     if flags.validation is None:
-        everything, held_out = hold_out(everything, flags.seed)
+        everything, held_out = everything.hold_out(flags.seed)
     else:
         held_out = QuestionAnswerer.read_file(flags.validation)
         print(held_out.report)
-    return *hold_out(everything, flags.seed + 1, fraction=0.05), held_out
-
-
-def hold_out(examples, seed, fraction=0.1):
-    """Two parts that share no article, where there are several."""
-    titles = sorted({each["title"] for each in examples.inputs})
-    if len(titles) < 20:
-        return examples.hold_out(seed, fraction)
-    order = np.random.default_rng(seed).permutation(len(titles))
-    held = {titles[i] for i in order[: int(len(titles) * fraction)]}
-    rows = range(len(examples))
-    parts = (
-        [i for i in rows if examples.inputs[i]["title"] not in held],
-        [i for i in rows if examples.inputs[i]["title"] in held],
-    )
-    return tuple(examples.take(part) for part in parts)
+    return *everything.hold_out(flags.seed + 1, fraction=0.05), held_out
 
 
 def right_answers(examples):
@@ -219,16 +204,13 @@ def main(arguments=None):
 
     seconds = time.perf_counter() - started
     trained = scores.pop("after training")
+    questions = {"training": len(train), "tuning": len(tune), "held_out": len(held_out)}
     metrics = {
         **trained,
         "compared": scores,
         "null_threshold": model.null_threshold,
-        "questions": {
-            "training": len(train),
-            "tuning": len(tune),
-            "held_out": len(held_out),
-            "by_construction": flags.data is None,
-        },
+        "questions": questions,
+        "made_by_construction": flags.data is None,
         "fit_seconds": round(fit_seconds, 1),
         "seconds": round(seconds, 1),
         "flags": vars(flags),

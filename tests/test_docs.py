@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 ENGLISH = [
-    page for page in PAGES if not {"zh", "README.zh.md"} & {page.parent.name, page.name}
+    page
+    for page in PAGES
+    if not {"zh", "README.zh.md"} & {*page.relative_to(ROOT).parts}
 ]
 # Tables of the benchmark program, which has no Chinese: docs/zh/README.md links to it.
 TRANSLATED = [page for page in ENGLISH if page.name != "benchmarks.md"]
@@ -115,7 +117,7 @@ def test_a_block_that_prints_something_else_fails_and_is_named():
 def in_chinese(page):
     if page.parent == ROOT:
         return page.with_suffix(".zh.md")
-    return page.parent / "zh" / page.name
+    return ROOT / "docs" / "zh" / page.relative_to(ROOT / "docs")
 
 
 @pytest.mark.parametrize("page", TRANSLATED, ids=lambda page: page.name)

@@ -74,6 +74,7 @@ def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsy
             *("--data", str(squad), "--model", str(model), "--output", str(tmp_path)),
             *("--epochs", "6", "--batch-size", "8", "--learning-rate", "2e-2"),
             *("--max-length", "32", "--doc-stride", "8", "--seed", "1"),
+            "--no-export",  # its test is tests/tasks/test_question_answerer.py
         ]
     )
     printed = capsys.readouterr().out
@@ -81,16 +82,19 @@ def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsy
     assert metrics["exact_match"] > 0.8
     assert metrics["compared"]["never an answer"]["exact_match"] < 0.6
     assert metrics["compared"]["TF-IDF sentence overlap"]["exact_match"] < 0.6
-    assert sum(metrics["questions"].values()) == 150  # and False for "made"
-    for line in ("150 questions, 50 of them without", "after training", "the export"):
+    assert sum(metrics["questions"].values()) == 150
+    for line in (
+        "150 questions, 50 of them without",
+        "after training",
+        "never an answer",
+    ):
         assert line in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert "<mark" in (tmp_path / "answers.html").read_text()
     predictions = json.loads((tmp_path / "predictions.json").read_text())
     assert len(predictions) == metrics["questions"]["held_out"]
-    assert set(predictions.values()) <= {"", *COLOURS, *predictions.values()}
+    assert {"", *COLOURS} & set(predictions.values())
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
-    assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
     saved = QuestionAnswerer.from_pretrained(tmp_path / "model")
     assert saved.null_threshold == metrics["null_threshold"] is not None
     assert (saved.max_length, saved.doc_stride) == (32, 8)

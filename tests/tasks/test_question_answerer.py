@@ -12,6 +12,7 @@ from zoo.errors import CheckpointError, DataError, InputError
 from zoo.export import run_in_clean_process
 from zoo.tasks.form import ExampleSet
 from zoo.tasks.question_answerer import QuestionAnswerer
+from zoo.tasks.task import Task
 
 WORDS = "a bad dull film is it no not poor the very was 😀 .".split()
 GOOD = ["good", "great", "fine"]
@@ -248,26 +249,30 @@ def test_the_loss_is_the_mean_of_both_ends_and_padding_has_no_say(answerer):
     assert (logits.min(-1) == np.finfo(np.float32).min).any()
 
 
-def test_it_learns_and_tunes_its_threshold(config, tokenizer, tmp_path):
-    none = {name: 0.0 for name in config.to_dict() if name.endswith("dropout_prob")}
-    model = made(config.replace(**none), tokenizer)
-    model.compile(learning_rate=2e-2)
-    data = examples(120, share=0.7, seed=4)
-    fitted = model.fit(
-        data, epochs=8, batch_size=16, validation_split=0.25, seed=1, verbose=0
+def test_a_tuned_threshold_gives_the_f1_that_it_promises(answerer):
+    data = examples(40, share=0.5, seed=5)
+    answers = [row.pop("answers") for row in data]
+    always = answerer.measure(ExampleSet(data, answers))
+    try:
+        threshold, f1 = answerer.tune_null_threshold(data, answers)
+        assert threshold == answerer.null_threshold
+        tuned = answerer.measure(ExampleSet(data, answers))
+    finally:
+        answerer.null_threshold = None
+    assert tuned["f1"] == pytest.approx(f1) and f1 >= max(always["f1"], 0.5)
+    assert tuned["total"] == tuned["answerable_total"] + tuned["unanswerable_total"]
+
+
+def test_a_validation_split_holds_out_examples_and_not_windows(answerer, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(
+        Task, "fit", lambda self, x, *_, **options: seen.update(options)
     )
-    assert fitted.history["val_exact_match"][-1] > 0.9
-    held_out = examples(40, share=0.5, seed=5)
-    answers = [row.pop("answers") for row in held_out]
-    always = model.measure(ExampleSet(held_out, answers))
-    assert always["unanswerable_exact_match"] < 0.3  # "a" and "." are as good as ""
-    threshold, f1 = model.tune_null_threshold(held_out, answers)
-    tuned = model.measure(ExampleSet(held_out, answers))
-    assert tuned["f1"] == pytest.approx(f1) and f1 > 0.9
-    assert tuned["unanswerable_exact_match"] > 0.9
-    model.save_pretrained(tmp_path)
-    again = QuestionAnswerer.from_pretrained(tmp_path)
-    assert again.null_threshold == threshold
+    data = examples(8, seed=6)
+    answerer.fit(data, validation_split=0.25)
+    assert len(seen["validation_data"][0]) == 2
+    answerer.fit(data, validation_data=data)
+    assert seen["validation_data"] == (data,)
 
 
 def test_everything_saved_comes_back_bit_exact(answerer, config, tokenizer, tmp_path):

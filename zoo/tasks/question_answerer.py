@@ -22,7 +22,6 @@ from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
 from zoo.tasks import questions as question_forms
 from zoo.tasks import spans
-from zoo.tasks.form import ExampleSet
 from zoo.tasks.task import Task
 from zoo.tokenizers import splitting
 from zoo.training.losses import CrossEntropy
@@ -598,9 +597,10 @@ class QuestionAnswerer(Task):
         """The examples of a JSON file of SQuAD's form, 1.1 or 2.0."""
         cls.name_columns(columns)
         squad = read_squad(path, answered=labelled)
+        report = squad.report()
         answers = [example.pop("answers") for example in squad.examples]
-        return ExampleSet(
-            squad.examples, answers if labelled else None, squad.name, squad.report()
+        return question_forms.Articles(
+            squad.examples, answers if labelled else None, squad.name, report
         )
 
     @classmethod
@@ -610,7 +610,7 @@ class QuestionAnswerer(Task):
 
         found = state_of_the_union_questions()
         without = sum(not each["answers"]["text"] for each in found)
-        return ExampleSet(
+        return question_forms.Articles(
             found,
             [each.pop("answers") for each in found],
             "State of the Union addresses",

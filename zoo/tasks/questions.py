@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import DataError, InputError
+from zoo.tasks.form import ExampleSet
 
 FORM = (
     "examples {'question': ..., 'context': ..., 'answers': {'text': [...], "
@@ -73,6 +74,26 @@ class Questions:
                 "or validation_data."
             )
         return self.take(range(kept)), self.take(range(kept, len(self)))
+
+
+class Articles(ExampleSet):
+    """Examples whose contexts belong to articles: `title` of each input."""
+
+    def hold_out(self, seed, fraction=0.1):
+        """As `ExampleSet.hold_out`; the parts share no article where that can be.
+
+        Several questions are about one passage, and passages about one matter.
+        """
+        titles = sorted({example.get("title", "") for example in self.inputs})
+        held = int(len(titles) * fraction)
+        if not held:
+            return super().hold_out(seed, fraction)
+        order = np.random.default_rng(seed).permutation(len(titles))
+        chosen = {titles[i] for i in order[:held]}
+        parts: tuple[list[int], list[int]] = ([], [])
+        for row, example in enumerate(self.inputs):
+            parts[example.get("title", "") in chosen].append(row)
+        return self.take(parts[0]), self.take(parts[1])
 
 
 def is_questions(x):
