@@ -137,6 +137,18 @@ def test_one_place_and_large_scores_stay_finite(crf):
     np.testing.assert_allclose(crf.marginals(large).numpy().sum(-1), 1.0, rtol=1e-5)
 
 
+def test_rows_of_one_place_in_a_graph_of_any_size(crf):
+    spec = tf.TensorSpec([None, None, LABELS])
+    run = tf.function(
+        lambda x: (crf.viterbi(x), crf.marginals(x), crf.log_partition(x)),
+        input_signature=[spec],
+    )
+    for rows in (0, 2):
+        best, shares, totals = run(tf.ones([rows, 1, LABELS]))
+        assert best.shape == (rows, 1) and totals.shape == (rows,)
+        np.testing.assert_allclose(shares.numpy().sum(-1), 1.0, rtol=1e-5)
+
+
 def test_it_comes_back_from_json(crf, emissions):
     text = json.dumps(keras.saving.serialize_keras_object(crf))
     again = keras.saving.deserialize_keras_object(json.loads(text))

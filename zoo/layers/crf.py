@@ -93,7 +93,7 @@ class Crf(keras.layers.Layer):
 
         first = self._first(packed)
         nowhere = tf.zeros_like(first, tf.int32)
-        scores, origins = _scan(step, packed.later(), (first, nowhere))
+        scores, origins = tf.scan(step, packed.later(), (first, nowhere))
         last = tf.argmax(
             scores[-1] + self._float(self.end_transitions), -1, output_type=tf.int32
         )
@@ -101,8 +101,7 @@ class Crf(keras.layers.Layer):
         def back(label, origin):
             return tf.gather(origin, label, axis=1, batch_dims=1)
 
-        earlier = tf.scan(back, origins[1:], last, reverse=True)
-        path = tf.transpose(tf.concat([earlier, last[None]], 0))
+        path = tf.transpose(tf.scan(back, origins, last, reverse=True))
         return packed.put_back(tf.where(packed.valid, path, 0))
 
     # --- The two passes over a row ----------------------------------------------------
@@ -141,7 +140,9 @@ class Crf(keras.layers.Layer):
             new = tf.reduce_logsumexp(scores[:, :, None] + transitions, 1) + emission
             return tf.where(valid[:, None], new, scores)
 
-        return tf.transpose(_scan(step, packed.later(), self._first(packed)), [1, 0, 2])
+        first = self._first(packed)
+        found = tf.scan(step, packed.later(), first)
+        return tf.transpose(tf.concat([first[None], found[:-1]], 0), [1, 0, 2])
 
     def _backward(self, packed):
         """Log-sum of the paths behind each place, given its label, `[B, T, C]`."""
@@ -153,7 +154,7 @@ class Crf(keras.layers.Layer):
             return tf.where(valid[:, None], new, scores)
 
         ends = tf.ones_like(packed.emissions[:, :1]) * self._float(self.end_transitions)
-        found = _scan(step, packed.later(), ends[:, 0], reverse=True)
+        found = tf.scan(step, packed.later(), ends[:, 0], reverse=True)
         return tf.transpose(found, [1, 0, 2])
 
     def _first(self, packed):
@@ -200,18 +201,11 @@ class _Packed:
         return tf.gather(x, tf.argsort(self.order, axis=1), batch_dims=1)
 
     def later(self):
-        """Emissions and validity of all places but the first, time before batch."""
-        emissions = tf.transpose(self.emissions[:, 1:], [1, 0, 2])
-        return emissions, tf.transpose(self.valid[:, 1:])
+        """Emissions and validity of all places but the first, time before batch.
 
-
-def _scan(step, given, first, *, reverse=False):
-    """What `tf.scan` gives, and with it what it began with, at its end of the time."""
-    found = tf.scan(step, given, first, reverse=reverse)
-    return tf.nest.map_structure(
-        lambda one, many: tf.concat(
-            [many, one[None]] if reverse else [one[None], many], 0
-        ),
-        first,
-        found,
-    )
+        Behind the last stands one that does not count: a scan over none fails where
+        the size of the batch is not known.
+        """
+        emissions = tf.pad(self.emissions[:, 1:], [[0, 0], [0, 1], [0, 0]])
+        valid = tf.pad(self.valid[:, 1:], [[0, 0], [0, 1]])
+        return tf.transpose(emissions, [1, 0, 2]), tf.transpose(valid)
