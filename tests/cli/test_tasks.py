@@ -11,52 +11,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.tasks.conftest import tokenizer_files
-from zoo import cli
-from zoo.config import TransformerConfig
-from zoo.tasks import TextClassifier
-from zoo.tokenizers import Tokenizer
+from tests.cli.votes import Votes
+from zoo import cli, tasks
 
 
 @pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Steps are not compiled, which takes longer than all that are taken here."""
+def votes():
+    """The classifier of texts is one that takes no time."""
     with pytest.MonkeyPatch.context() as patched:
-        compiled = TextClassifier.compile
-
-        def compile(self, *arguments, **options):
-            return compiled(self, *arguments, **{"run_eagerly": True, **options})
-
-        patched.setattr(TextClassifier, "compile", compile)
+        patched.setattr(tasks, "TextClassifier", Votes)
+        patched.setattr("zoo.training.tensorboard.measured_peak", lambda *_: 1e9)
         yield
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Directory of a tiny encoder."""
-    tokenizer = Tokenizer.from_files(tokenizer_files())
-    config = TransformerConfig(
-        model_type="bert",
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=16,
-        type_vocab_size=2,
-        norm_place="post",
-        embedding_norm=True,
-        pooler=True,
-        layer_norm_eps=1e-12,
-        hidden_dropout_prob=0.1,
-        embedding_dropout_prob=0.1,
-        initializer_range=0.3,
-        pad_token_id=0,
-        id2label=("LABEL_0", "LABEL_1"),
-    )
+    """Directory of a model to begin with."""
     directory = tmp_path_factory.mktemp("model")
     keras.utils.set_random_seed(3)
-    TextClassifier(config, tokenizer=tokenizer).save_pretrained(directory)
+    Votes(["LABEL_0", "LABEL_1"]).save_pretrained(directory)
     return directory
 
 
@@ -95,7 +68,7 @@ def columns(path):
 
 def flags(model, reviews, output, **more):
     """Of a training that takes seconds."""
-    named = {"epochs": 2, "batch_size": 24, "learning_rate": 1e-2, "seed": 1, **more}
+    named = {"epochs": 2, "batch_size": 24, "learning_rate": 0.3, "seed": 1, **more}
     options = [
         part
         for name, value in named.items()
@@ -120,7 +93,7 @@ def test_fit_leaves_model_metrics_pictures_logs_and_an_export(fitted):
     output, printed, said = fitted
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     assert printed["metrics"] == metrics
-    assert 0 <= metrics["accuracy"] <= 1 and 0 <= metrics["f1"] <= 1
+    assert metrics["accuracy"] > 0.9 and metrics["f1"] > 0.9
     assert metrics["examples"] == {"training": 108, "held_out": 12}
     assert sum(map(sum, metrics["confusion"])) == 12
     for picture in ("curve.png", "confusion.png"):
@@ -138,14 +111,12 @@ def test_evaluate_gives_what_the_model_gives(fitted, reviews):
     result = run(*arguments, *columns(reviews), "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    classifier = TextClassifier.from_pretrained(output / "model")
+    classifier = Votes.from_pretrained(output / "model")
     names = {"text": "review", "label": "verdict"}
-    examples = TextClassifier.read_file(reviews, names)
-    answers = [answer["label"] for answer in classifier.classify(examples.inputs)]
+    examples = Votes.read_file(reviews, names)
+    answers = [answer["label"] for answer in classifier.respond(examples.inputs)]
     right = np.mean([a == b for a, b in zip(answers, examples.answers, strict=True)])
-    assert found["accuracy"] == pytest.approx(right)
-    loss = classifier.evaluate(examples.inputs, examples.answers, verbose=0)[0]
-    assert found["loss"] == pytest.approx(loss, abs=1e-5)
+    assert found["accuracy"] == pytest.approx(right) and right > 0.9
     assert set(found["labels"]) == {"up", "down"} and found["examples"] == 120
     lines = run(*arguments, *columns(reviews)).stdout
     assert "accuracy" in lines and "precision" in lines and "down " in lines
@@ -154,8 +125,8 @@ def test_evaluate_gives_what_the_model_gives(fitted, reviews):
 def test_predict_answers_arguments_files_and_standard_input(fitted, reviews):
     arguments = ["predict", "text-classification", "--model", fitted[0] / "model"]
     texts = ["the film was great", "the film was dull"]
-    classifier = TextClassifier.from_pretrained(fitted[0] / "model")
-    wanted = [answer["label"] for answer in classifier.classify(texts)]
+    classifier = Votes.from_pretrained(fitted[0] / "model")
+    wanted = [answer["label"] for answer in classifier.respond(texts)]
     shown = run(*arguments, *texts)
     assert shown.exit_code == 0, shown.output
     assert [line.split(" ")[0] for line in shown.stdout.splitlines()] == wanted
@@ -192,21 +163,17 @@ def test_ctrl_c_saves_and_resume_ends_where_it_would_have(
     assert result.exit_code == 130 and result.stdout == ""
     assert "interrupted behind step 7" in result.stderr
     assert "goes on behind epoch 1" in result.stderr
-    stopped = TextClassifier.from_pretrained(tmp_path / "model")
+    stopped = Votes.from_pretrained(tmp_path / "model")
     message = refusal(run(*flags(model, reviews, tmp_path, epochs=4), "--resume"))
     assert "epochs=3; 4 was given" in message.replace("'", "")
     result = run("fit", "text-classification", "--output", tmp_path, "--resume")
     assert result.exit_code == 0, result.output
     assert "Going on behind epoch 1 of 3" in result.stderr
-    found = TextClassifier.from_pretrained(tmp_path / "model").weights_by_path()
-    wanted = TextClassifier.from_pretrained(fitted[0] / "model").weights_by_path()
-    for path, weight in wanted.items():
-        np.testing.assert_array_equal(found[path].numpy(), weight.numpy(), path)
-    moved = [
-        not np.array_equal(weight.numpy(), wanted[path].numpy())
-        for path, weight in stopped.weights_by_path().items()
-    ]
-    assert any(moved)
+    found = Votes.from_pretrained(tmp_path / "model").get_weights()
+    wanted = Votes.from_pretrained(fitted[0] / "model").get_weights()
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(stopped.get_weights()[0], wanted[0])
     message = refusal(
         run("fit", "text-classification", "--output", tmp_path, "--resume")
     )
@@ -243,12 +210,16 @@ def test_what_cannot_be_read_is_one_line(model, reviews, tmp_path):
     assert "cannot be read" in message(tmp_path / "nothing.csv")
 
 
-def test_a_label_never_seen_in_training_is_named(model, fitted, reviews, tmp_path):
+def test_a_label_never_seen_in_training_and_a_wrong_option_are_named(
+    model, fitted, reviews, tmp_path
+):
     other = tmp_path / "other.csv"
     other.write_text("review,verdict\na film,up\nthe film,sideways\n")
     message = refusal(
         run(*flags(model, reviews, tmp_path / "x"), "--validation", other)
     )
+    wrong = refusal(run(*flags(model, reviews, tmp_path / "x"), "--option", "crf=true"))
+    assert "has no such option. It has loud" in wrong
     assert "the label 'sideways' was never seen in training, but 1 examples" in message
     arguments = ["evaluate", "text-classification", "--model", fitted[0] / "model"]
     assert "never seen in training" in refusal(run(*arguments, *columns(other)))
@@ -264,9 +235,6 @@ def test_tasks_that_are_not_there_or_not_learnt_are_refused(model, tmp_path):
     )
     assert "fill-mask has no measure" in refusal(
         run("evaluate", "fill-mask", "--model", model)
-    )
-    assert "has not learnt 'fill-mask'" in refusal(
-        run("predict", "fill-mask", "a [MASK]", "--model", model)
     )
 
 

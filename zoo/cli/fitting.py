@@ -152,7 +152,10 @@ class Fit:
                         "leave --resume out to begin anew."
                     )
             settings = saved
-        self.settings = {**DEFAULTS, **settings}
+        new = {}
+        if settings.get("model") is None:
+            new = find_task(settings["task"]).load().new_settings
+        self.settings = {**DEFAULTS, **new, **settings}
         for name in ("epochs", "batch_size"):
             if self.settings[name] < 1:
                 raise InputError(
@@ -320,6 +323,10 @@ class Material:
             return settings["model"]
         from zoo.data.samples import fetch
 
+        if self.kind.sample_model is None:
+            raise InputError(
+                f"{self.name} has no model to begin with. Name one with --model."
+            )
         return fetch(self.kind.sample_model)
 
     def options(self, settings):
@@ -340,9 +347,11 @@ class Material:
 
     def load(self, settings):
         """The model to begin with, with a head for these examples."""
-        model = self.kind.from_pretrained(
-            self.source(settings), settings.get("dtype"), **self.options(settings)
-        )
+        dtype, options = settings.get("dtype"), self.options(settings)
+        if settings.get("model") is None and self.kind.sample_model is None:
+            model = self.kind.from_examples(self.train, dtype=dtype, **options)
+        else:
+            model = self.kind.from_pretrained(self.source(settings), dtype, **options)
         if (length := settings.get("max_length")) is not None:
             model.max_length = min(length, model.max_length)
         return model

@@ -1,5 +1,7 @@
 """TaskHyperModel: a task's model for each trial, built in `build(hp)`."""
 
+import logging
+
 import keras
 import keras_tuner
 
@@ -54,6 +56,7 @@ class TaskHyperModel(keras_tuner.HyperModel):
         self.max_length, self.dtype = max_length, dtype
         self.new_weights, self.seed, self.callbacks = new_weights, seed, callbacks
         self._tokenizer = self._config = None
+        self._said = False
 
     @property
     def objective(self):
@@ -105,9 +108,17 @@ class TaskHyperModel(keras_tuner.HyperModel):
         return model
 
     def _load(self, changes):
-        return self.kind.from_pretrained(
-            self.source, self.dtype, changes=changes, **self.options
-        )
+        logger = logging.getLogger("zoo")
+        level = logger.level
+        if self._said:  # what the first trial's checkpoint had and had not
+            logger.setLevel(logging.ERROR)
+        try:
+            return self.kind.from_pretrained(
+                self.source, self.dtype, changes=changes, **self.options
+            )
+        finally:
+            self._said = True
+            logger.setLevel(level)
 
     def _lowest(self, model, layers):
         """A model of the lowest blocks of one, and of all else that it has."""
