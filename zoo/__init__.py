@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from zoo.tasks import (
         MaskedLM,
         QuestionAnswerer,
+        SequenceToSequence,
+        Summarizer,
         TextClassifier,
         TextEmbedder,
         TextGenerator,
+        TokenClassifier,
+        Translator,
     )
     from zoo.tasks.pipeline import pipeline
     from zoo.tokenizers import Tokenizer
@@ -34,6 +38,8 @@ __all__ = [
     "GenerationConfig",
     "MaskedLM",
     "QuestionAnswerer",
+    "SequenceToSequence",
+    "Summarizer",
     "T5Model",
     "TensorBoard",
     "TextClassifier",
@@ -42,6 +48,7 @@ __all__ = [
     "TokenClassifier",
     "Tokenizer",
     "TransformerConfig",
+    "Translator",
     "errors",
     "log_likelihood",
     "perplexity",
@@ -54,6 +61,8 @@ _ROOMS = {
     "GenerationConfig": "zoo.generation",
     "MaskedLM": "zoo.tasks",
     "QuestionAnswerer": "zoo.tasks",
+    "SequenceToSequence": "zoo.tasks",
+    "Summarizer": "zoo.tasks",
     "T5Model": "zoo.models",
     "TensorBoard": "zoo.training.tensorboard",
     "TextClassifier": "zoo.tasks",
@@ -62,6 +71,7 @@ _ROOMS = {
     "TokenClassifier": "zoo.tasks",
     "Tokenizer": "zoo.tokenizers",
     "TransformerConfig": "zoo.config",
+    "Translator": "zoo.tasks",
     "log_likelihood": "zoo.generation.evaluation",
     "perplexity": "zoo.generation.evaluation",
     "pipeline": "zoo.tasks.pipeline",

@@ -1,5 +1,7 @@
 """Batches: nothing dropped, little padded, the same for the same seed and step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -173,3 +175,30 @@ def test_columns_of_records_come_along_as_labels(tmp_path):
         epochs(records, batching(), rest=("verdict",))
     with pytest.raises(InputError, match="rest='label': expected"):
         epochs(columns(), batching(), rest=("label",))
+
+
+def test_targets_have_lengths_of_their_own_and_are_ordered_by_them():
+    targets = ["y" * (5 * i % 13 + 1) for i in range(50)]
+
+    def both(columns):
+        rows = encode({"text": columns["text"]})
+        return {**rows, "labels": encode({"text": columns["target"]})["input_ids"]}
+
+    changes = {"fill": {"input_ids": 99, "token_type_ids": 0, "labels": -100}}
+    given = replace(batching(**{"group": 100}), encode=both, **changes)
+    given = replace(given, others={"labels": (2, 6, 13)})
+    given_columns = {**columns(), "target": tf.constant(targets)}
+    found = []
+    for inputs, row in epoch(given_columns, given, rest=[tf.range(50)]):
+        labels = inputs["labels"].numpy()
+        assert inputs["input_ids"].shape[1] in LENGTHS
+        assert labels.shape[1] in (2, 6, 13)
+        lengths = [len(targets[i]) for i in row.numpy()]
+        np.testing.assert_array_equal((labels != -100).sum(-1), lengths)
+        assert max(lengths) <= labels.shape[1]
+        width = inputs["input_ids"].shape[1]
+        found += [(width, length) for length in lengths]
+        assert inputs["attention_mask"].shape == inputs["input_ids"].shape
+    assert len(found) == 50
+    wide = [length for width, length in found if width == 32]
+    assert wide[4:] == sorted(wide[4:])  # the first batch has shorter sources too

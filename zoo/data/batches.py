@@ -9,7 +9,7 @@ number of steps, nothing is dropped, and all of it is a function of (seed, step)
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 
@@ -43,11 +43,14 @@ class Batching:
 
     Attributes:
         encode: Graph function from a dictionary of string columns `[N]` to a
-            dictionary of ragged int32 `[N, (tokens)]`, all with the same row lengths.
+            dictionary of ragged int32 `[N, (tokens)]`, all with the same row lengths
+            but for those of `others`.
         fill: What stands in the padding, for each name that `encode` gives.
         lengths: What batches are padded to, ascending; nothing is longer than the last.
         batch_size: Examples in a batch; the last one of an epoch may have fewer.
         group: Batches that are ordered by length together.
+        others: Names whose rows have lengths of their own, such as those of targets,
+            and what they are padded to. The first name of `encode` is not among them.
     """
 
     encode: Callable[[Mapping], Mapping]
@@ -55,6 +58,7 @@ class Batching:
     lengths: Sequence[int] = LENGTHS
     batch_size: int = 32
     group: int = 32
+    others: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self):
         if not isinstance(self.batch_size, numbers.Integral) or self.batch_size < 1:
@@ -168,11 +172,21 @@ def encode_batches(batches, batching):
 
     @plain
     def encode(columns, *rest):
-        return pad(batching.encode(columns), batching.fill, batching.lengths), *rest
+        return _padded(batching.encode(columns), batching), *rest
 
     return batches.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
         tf.data.AUTOTUNE
     )
+
+
+def _padded(rows, batching):
+    """The inputs of a batch."""
+    own = {name: x for name, x in rows.items() if name in batching.others}
+    rows = {name: x for name, x in rows.items() if name not in batching.others}
+    inputs = pad(rows, batching.fill, batching.lengths)
+    for name, x in own.items():
+        inputs[name] = pad({name: x}, batching.fill, batching.others[name])[name]
+    return inputs
 
 
 def pad(rows, fill, lengths=None):
@@ -207,6 +221,11 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
     def encode(columns, rest):
         rows = batching.encode(columns)
         lengths = next(iter(rows.values())).row_lengths()
+        for name in rows.keys() & batching.others.keys():
+            # Rows that are padded alike are ordered by their other lengths.
+            steps = tf.constant(batching.lengths, lengths.dtype)
+            lengths = tf.searchsorted(steps, lengths, out_type=tf.int64)
+            lengths = lengths * (1 << 32) + rows[name].row_lengths()
         order = tf.argsort(lengths, stable=True)
         return tf.nest.map_structure(
             lambda x: tf.gather(x, order), (dict(rows), rest), expand_composites=False
@@ -225,7 +244,7 @@ def _cut(groups, batching, *, steps=None, seed=None, first=None):
                 seeds = tf.stack([tf.cast(seed, tf.int64), number])
                 place = tf.random.experimental.index_shuffle(place, seeds, count - 1)
             taken, others = _take((rows, rest), slice(place * size, (place + 1) * size))
-            return pad(taken, batching.fill, batching.lengths), *others
+            return _padded(taken, batching), *others
 
         return numbers.map(batch)
 

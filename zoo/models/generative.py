@@ -143,7 +143,7 @@ class GenerativeModel(TransformerModel):
         text = {"text": tf.TensorSpec([None], tf.string, name="text")}
 
         def serve(text, seed=None):
-            return {"text": server(text, seed)}
+            return {"text": server(self.as_prompts(text), seed)}
 
         signatures = {"serving_default": (serve, text)}
         if config.do_sample:
@@ -152,6 +152,10 @@ class GenerativeModel(TransformerModel):
         return write_saved_model(
             directory, signatures, resources=[self.tokenizer], version=version
         )
+
+    def as_prompts(self, texts):
+        """Texts `[B]` that a SavedModel is given, as the model is to read them."""
+        return texts
 
     def generation_config(self, *, assistant_model=None, **options):
         """The GenerationConfig of a call: these options over the checkpoint's.

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.tasks.masked_lm import MaskedLM
     from zoo.tasks.question_answerer import QuestionAnswerer
+    from zoo.tasks.sequence_to_sequence import (
+        SequenceToSequence,
+        Summarizer,
+        Translator,
+    )
     from zoo.tasks.text_classifier import TextClassifier
     from zoo.tasks.text_embedder import TextEmbedder
     from zoo.tasks.text_generator import TextGenerator
@@ -18,19 +23,25 @@ if TYPE_CHECKING:
 _FILES = {
     "MaskedLM": "masked_lm",
     "QuestionAnswerer": "question_answerer",
+    "SequenceToSequence": "sequence_to_sequence",
+    "Summarizer": "sequence_to_sequence",
     "TextClassifier": "text_classifier",
     "TextEmbedder": "text_embedder",
     "TextGenerator": "text_generator",
     "TokenClassifier": "token_classifier",
+    "Translator": "sequence_to_sequence",
 }
 
 __all__ = [
     "MaskedLM",
     "QuestionAnswerer",
+    "SequenceToSequence",
+    "Summarizer",
     "TextClassifier",
     "TextEmbedder",
     "TextGenerator",
     "TokenClassifier",
+    "Translator",
 ]
 
 

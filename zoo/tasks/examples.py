@@ -38,9 +38,7 @@ class Memory:
     @property
     def rest(self) -> tuple:
         """Labels and weights, as they stand behind the inputs in a Keras batch."""
-        if self.labels is None:
-            return ()
-        return (self.labels,) if self.weights is None else (self.labels, self.weights)
+        return tuple(x for x in (self.labels, self.weights) if x is not None)
 
     def first(self, count):
         """The first so many examples; None: all."""

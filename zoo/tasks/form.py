@@ -70,13 +70,15 @@ class Form:
         metric: Key of `measure` that says how good a model is, more being better; also
             the name of the metric that `fit` logs.
         sample_model: Key of `zoo.data.samples.SAMPLES`: the model to begin with where
-            none is named.
+            none is named; None: a new one, as of `from_examples`.
+        new_settings: What `zoo fit` takes for a new model where nobody says otherwise.
     """
 
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "pair": ""}
     parts: ClassVar[tuple[str, ...]] = ("text",)
     metric: ClassVar[str] = "accuracy"
-    sample_model: ClassVar[str] = "minilm"
+    sample_model: ClassVar[str | None] = "minilm"
+    new_settings: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def read_file(
@@ -132,6 +134,11 @@ class Form:
             f"there are no sample data for {cls.__name__}. Pass a file of your own "
             "(--data)."
         )
+
+    @classmethod
+    def from_examples(cls, examples, *, dtype=None):
+        """A new model for an ExampleSet, where `sample_model` is None."""
+        raise NotImplementedError
 
     @classmethod
     def options_for(cls, examples) -> dict[str, Any]:

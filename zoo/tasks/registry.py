@@ -53,6 +53,12 @@ TASKS = {
             "text-generation", "TextGenerator", "what a prompt is continued with"
         ),
         TaskEntry(
+            "translation", "Translator", "a text in another language, for each text"
+        ),
+        TaskEntry(
+            "summarization", "Summarizer", "a short text that says what a long one does"
+        ),
+        TaskEntry(
             "fill-mask", "MaskedLM", "tokens that could stand at a mask", learns=False
         ),
         TaskEntry(

@@ -1,4 +1,4 @@
-"""Task: a model and its tokenizer; strings become inputs, and outputs answers."""
+"""Tasks: a model and its tokenizer; strings become inputs, and outputs answers."""
 
 import contextlib
 import random
@@ -24,16 +24,13 @@ LARGEST_TOKENIZER_FILE = 1 << 28
 COMPLAINT = "zoo says:"
 
 
-class Task(Form, TransformerModel):
-    """An encoder with a head, which takes strings.
+class TextTask(Form, TransformerModel):
+    """A model that takes strings.
 
     `fit`, `evaluate` and `predict` take what Keras takes, and strings in its place: a
     list of texts, a list of pairs of texts, `{"text": [...], "pair": [...]}`, or a
     `tf.data.Dataset` of these, batched or not. Strings become ids inside tf.data; the
     compiled step sees numbers alone, in batches of few different lengths.
-
-    Subclasses make their head after `super().__init__`, build it in `build_head`,
-    apply it in `head`, and say in `answers` what `predict` makes of its outputs.
 
     Args:
         config: TransformerConfig.
@@ -43,47 +40,28 @@ class Task(Form, TransformerModel):
         dtype: Keras dtype policy.
     """
 
-    assembly = "encoder"
-    input_names = BertModel.input_names
-    body = "backbone"
-    reads_first: int | None = None  # tokens whose states the head reads; None: all
     usual_length: int | None = None  # `max_length` where nobody says otherwise
 
     def __init__(
         self, config, *, tokenizer=None, max_length=None, dtype=None, **kwargs
     ):
         super().__init__(config, dtype=dtype, **kwargs)
-        self.backbone = BertModel(self.config, dtype=self.dtype_policy, name="backbone")
         self._tokenizer = tokenizer
         self._max_length = None
         self.max_length = max_length
         self._encoders = {}
 
-    # --- The model --------------------------------------------------------------------
-
-    def build_layers(self):
-        self.backbone.build()
-        self.build_head()
-
-    def build_head(self):
-        raise NotImplementedError
-
-    def head(self, states, inputs, training=None):
-        """Outputs from the last hidden state `[B, T, D]`."""
-        raise NotImplementedError
-
-    def run(self, inputs, *, training=None, every_state=False):
-        if every_state:
-            return self.backbone.run(inputs, training=training, every_state=True)
-        states = self.backbone.run(inputs, first=self.reads_first, training=training)
-        return self.head(states, inputs, training)
-
     # --- Strings in, answers out ------------------------------------------------------
+
+    @property
+    def longest(self):
+        """Tokens that the model has positions for."""
+        return self.config.max_position_embeddings
 
     @property
     def max_length(self):
         """Most tokens of an input, special tokens included; longer texts are cut."""
-        limits = [self.config.max_position_embeddings]
+        limits = [self.longest]
         if self.has_tokenizer:
             limits.append(self.tokenizer.model_max_length)
         own = self.usual_length if self._max_length is None else self._max_length
@@ -91,7 +69,7 @@ class Task(Form, TransformerModel):
 
     @max_length.setter
     def max_length(self, value):
-        limit = self.config.max_position_embeddings
+        limit = self.longest
         if value is not None and not (isinstance(value, int) and 2 < value <= limit):
             raise InputError(
                 f"max_length={value!r}: expected a number of tokens from 3 to {limit} "
@@ -120,6 +98,10 @@ class Task(Form, TransformerModel):
             padding=None,
         )
         return {name: rows[name] for name in self._padding() if name in rows}
+
+    def encode_texts(self, columns):
+        """`encode`, under a name that no model has for something else."""
+        return self.encode(columns)
 
     def answer(self, columns):
         """Strings to answers, as graph ops: what a SavedModel of this task serves."""
@@ -157,7 +139,7 @@ class Task(Form, TransformerModel):
         if key not in self._encoders:
             self._encoders.clear()
             self._encoders[key] = tf.function(
-                self.encode, autograph=False, reduce_retracing=True
+                self.encode_texts, autograph=False, reduce_retracing=True
             )
         return self._encoders[key]
 
@@ -486,6 +468,43 @@ class Task(Form, TransformerModel):
                 path.name: read_bytes(path, limit=LARGEST_TOKENIZER_FILE)
                 for path in sorted(directory.iterdir())
             }
+
+
+class Task(TextTask):
+    """An encoder with a head, which takes strings.
+
+    Subclasses make their head after `super().__init__`, build it in `build_head`,
+    apply it in `head`, and say in `answers` what `predict` makes of its outputs.
+
+    Args:
+        config, tokenizer, max_length, dtype: As of `TextTask`.
+    """
+
+    assembly = "encoder"
+    input_names = BertModel.input_names
+    body = "backbone"
+    reads_first: int | None = None  # tokens whose states the head reads; None: all
+
+    def __init__(self, config, *, dtype=None, **kwargs):
+        super().__init__(config, dtype=dtype, **kwargs)
+        self.backbone = BertModel(self.config, dtype=self.dtype_policy, name="backbone")
+
+    def build_layers(self):
+        self.backbone.build()
+        self.build_head()
+
+    def build_head(self):
+        raise NotImplementedError
+
+    def head(self, states, inputs, training=None):
+        """Outputs from the last hidden state `[B, T, D]`."""
+        raise NotImplementedError
+
+    def run(self, inputs, *, training=None, every_state=False):
+        if every_state:
+            return self.backbone.run(inputs, training=training, every_state=True)
+        states = self.backbone.run(inputs, first=self.reads_first, training=training)
+        return self.head(states, inputs, training)
 
 
 def require(right, said, given, result):
