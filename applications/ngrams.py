@@ -70,14 +70,14 @@ class NGrams:
         words = np.arange(self.vocab_size)
         found = np.full(len(words), 1 / self.vocab_size)
         for n, level in enumerate(self._levels, 1):
-            context = 0
-            before = ids[len(ids) - n + 1 :] if n <= len(ids) + 1 else [-1]
+            context = 0  # the number of the last n - 1 ids
+            before = ids[max(0, len(ids) - n + 1) :]
             for shorter, word in zip(self._levels, before, strict=False):
                 if context >= 0:
                     key = np.array([context * self.vocab_size + word])
                     context = int(shorter.find(key)[0])
             if context < 0 or n > len(ids) + 1:
-                break
+                break  # it was never seen, or is longer than what there is
             number = level.find(context * self.vocab_size + words)
             found = level.interpolate(number, np.full(len(words), context), found)
         return found
@@ -119,6 +119,8 @@ class _Level:
 
     def interpolate(self, number, context, below):
         """Probabilities, from those `below` of the next lower order."""
+        if not len(self.left):  # there is no context of that length
+            return below
         share = np.where(number >= 0, self.shares[number], 0.0) if len(self.keys) else 0
         left = np.where(context >= 0, self.left[context], 1.0)
         return share + left * below

