@@ -79,3 +79,16 @@ def test_kerass_moving_average_is_one_and_replaces_the_weights_in_the_end():
         average = value if average is None else 0.9 * average + 0.1 * value
     optimizer.finalize_variable_values(weights)
     np.testing.assert_allclose(weights[0], average, rtol=1e-6)
+
+
+def test_a_row_that_comes_twice_is_clipped_by_the_sum_of_its_gradients():
+    found = []
+    for sparse in (False, True):
+        [weight, _] = variables()
+        gradient = tf.IndexedSlices(tf.ones([3, 3]), tf.constant([1, 1, 2]), [4, 3])
+        if not sparse:
+            gradient = tf.convert_to_tensor(gradient)
+        optimizer = AdamW(0.1, global_clipnorm=1.0, epsilon=1.0)
+        optimizer.apply([gradient], [weight])
+        found.append(weight.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-6)
