@@ -84,7 +84,7 @@ class Baseline:
     then knows how they were made. Below a likeness that is tuned, there is no answer.
     """
 
-    def __init__(self, train, tune, *, kinds):
+    def __init__(self, train, tune, *, kinds=False):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self.kinds, self.least = kinds, 0.0
@@ -176,18 +176,18 @@ def main(arguments=None):
 
     found = model.predict(held_out.inputs, verbose=0)
     right = right_answers(held_out)
-    scores = {"after training": squad_scores([x["answer"] for x in found], right)}
-    sentence = Baseline(train, tune, kinds=False)
-    scores["TF-IDF sentence overlap"] = sentence.score(held_out)
-    if flags.data is None:
-        kinds = Baseline(train, tune, kinds=True)
-        scores["the same, first span of the kind"] = kinds.score(held_out)
+    scores = {}
     if some_have_none:
         scores["never an answer"] = squad_scores([""] * len(right), right)
+    scores["TF-IDF sentence overlap"] = Baseline(train, tune).score(held_out)
+    if flags.data is None:
+        guess = Baseline(train, tune, kinds=True)
+        scores["the same, first span of the kind"] = guess.score(held_out)
+    scores["after training"] = squad_scores([x["answer"] for x in found], right)
     print(
         f"\n{'on held-out questions':36}{'EM':>7}{'F1':>7}{len(held_out):>7,} questions"
     )
-    for name, score in reversed(scores.items()):
+    for name, score in scores.items():
         print(f"  {name:34}{score['exact_match']:7.3f}{score['f1']:7.3f}")
     if flags.data is None:
         print("The questions were made by construction: no person asked them.")
