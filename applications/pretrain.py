@@ -24,7 +24,8 @@ import tensorflow as tf
 from applications.curves import Curve, draw_losses
 from applications.lstm import make_lstm, with_labels
 from applications.ngrams import NGrams
-from zoo import GPTModel, MaskedLM, T5Model, Tokenizer, TransformerConfig
+from applications.small_models import make_model
+from zoo import Tokenizer
 from zoo.data.encoded import encode_texts
 from zoo.data.masking import masked_batches
 from zoo.data.packing import pack, packed_batches, packed_rows
@@ -32,7 +33,6 @@ from zoo.data.records import Records
 from zoo.data.samples import addresses
 from zoo.data.span_corruption import span_batches
 from zoo.errors import DataError, ZooError
-from zoo.tasks.replaced_tokens import ReplacedTokenDetection
 from zoo.tasks.runs import make_output, write_results
 from zoo.training.labels import IGNORED, decoder_inputs
 
@@ -92,39 +92,6 @@ def packed(texts, tokenizer, flags):
     return encoded, pack(encoded.lengths, flags.length)
 
 
-def make_model(flags, tokenizer):
-    """A model of its objective, small and new."""
-    width = flags.hidden_size
-    sizes = {
-        "vocab_size": tokenizer.vocab_size,
-        "hidden_size": width,
-        "num_hidden_layers": flags.layers,
-        "num_attention_heads": max(1, width // 64),
-        "pad_token_id": tokenizer.pad_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    gated = {"norm": "rms", "norm_bias": False, "feedforward": "gated"}
-    gated.update(attention_bias=False, mlp_bias=False, tie_word_embeddings=False)
-    gated["intermediate_size"] = max(16, width * 8 // 3 // 16 * 16)
-    if flags.objective == "causal":
-        sizes.update(gated, hidden_act="silu", max_position_embeddings=flags.length)
-        sizes["tie_word_embeddings"] = True
-        return GPTModel(
-            TransformerConfig(model_type="llama", position="rotary", **sizes)
-        )
-    if flags.objective == "span":  # T5 1.1
-        sizes.update(gated, num_hidden_layers=max(1, flags.layers // 2))
-        sizes.update(hidden_act="gelu_new", position="relative", attention_scale=1.0)
-        sizes["decoder_start_token_id"] = tokenizer.pad_token_id
-        return T5Model(TransformerConfig(model_type="t5", **sizes))
-    sizes.update(norm_place="post", embedding_norm=True, type_vocab_size=2)
-    config = TransformerConfig(
-        model_type="bert", max_position_embeddings=flags.length, **sizes
-    )
-    model = MaskedLM if flags.objective == "masked" else ReplacedTokenDetection
-    return model(config)
-
-
 def objective_of(batches, flags, tokenizer, seed):
     """What the model is given: the batches, as its objective changes them."""
     if flags.objective == "masked":
@@ -166,8 +133,11 @@ def held_out_data(rows, flags, tokenizer):
             return {**batch, "labels": labels, "decoder_input_ids": read}
 
         return batches.map(spans_alone), follows & ~np.isin(rows["input_ids"], special)
-    labels = np.concatenate([batch["labels"] for batch in batches.as_numpy_iterator()])
-    return batches, follows & (labels != IGNORED)
+    changed = list(batches.as_numpy_iterator())
+    rows = {name: np.concatenate([x[name] for x in changed]) for name in changed[0]}
+    rows["labels"][~follows] = IGNORED
+    batches = tf.data.Dataset.from_tensor_slices(rows).batch(flags.batch_size)
+    return batches, rows["labels"] != IGNORED
 
 
 def train(model, batches, held_out, steps, measure, logs):

@@ -65,6 +65,9 @@ def span_batches(
     document stays, and stands behind input and target of every document. No other
     special token is looked at; encode texts without them.
 
+    Where spans lie is drawn from all ways to place them. T5's code has each text begin
+    with text and end with a span, so that of a short one only the end were taken out.
+
     Args:
         batches: Dataset of `input_ids` `[B, T]`, T known, and `attention_mask` or
             `document_ids`, such as of `packed_batches`.
@@ -192,39 +195,42 @@ class _Corruption:
     def draw(self, lengths, seeds):
         """Which tokens begin a span, which are in one, and the number of the span.
 
-        Text and noise are each cut into as many parts, all cuts alike, and alternate;
-        text comes first.
+        All ways to place spans with text between them are alike, and all ways to cut
+        the noise into spans.
 
         Returns:
             bool, bool and int32, all `[N, W]`.
         """
         noise, spans = tf.gather(self.noise, lengths), tf.gather(self.spans, lengths)
         seeds = tf.random.experimental.stateless_split(seeds, 2)
-        parts = [
-            self.cut(lengths - noise, spans, seeds[0]),
-            self.cut(noise, spans, seeds[1]),
-        ]
-        parts = tf.reshape(tf.stack(parts, 2), [-1, 2 * self.most])
-        ends = tf.cumsum(parts, 1)
+        # Before the first span and behind the last one there may be no text: a token
+        # more for each of these two parts, which is then taken away.
+        text = self.cut(lengths - noise + 2, spans + 1, seeds[0])
+        text -= tf.one_hot(0, self.most + 1, dtype=tf.int32)
+        text -= tf.one_hot(spans, self.most + 1, dtype=tf.int32)
+        noise = self.cut(noise, spans, seeds[1])
+        parts = tf.stack([text, noise], 2)
+        ends = tf.cumsum(tf.reshape(parts, [-1, 2 * self.most + 2]), 1)
         place = tf.tile(tf.range(self.width)[None], [tf.size(lengths), 1])
         part = tf.searchsorted(ends, place, side="right")
         inside = (part % 2 == 1) & (place < lengths[:, None])
-        before = tf.concat([tf.zeros_like(inside[:, :1]), inside[:, :-1]], 1)
-        return inside & ~before, inside, tf.minimum(part // 2, self.most)
+        before = tf.concat([tf.zeros_like(part[:, :1]), part[:, :-1]], 1)
+        begins = inside & ((place == 0) | tf.not_equal(part, before))
+        return begins, inside, tf.minimum(part // 2, self.most)
 
     def cut(self, tokens, parts, seeds):
         """Lengths of so many parts, none empty, that make up so many tokens.
 
         Returns:
-            int32 `[N, most spans]`, 0 behind the last part.
+            int32 `[N, most spans + 1]`, 0 behind the last part.
         """
-        width = self.width
+        width = self.width + 2
         cuts = draw_places(tokens - 1, parts - 1, width - 1, seeds)
         cuts = tf.concat([tf.zeros_like(cuts[:, :1]), cuts], 1)
         part = tf.cumsum(tf.cast(cuts, tf.int32), 1)
         there = (tf.range(width) < tokens[:, None]) & (parts > 0)[:, None]
         part = tf.where(there, part, -1)
-        one_hot = tf.equal(part[:, :, None], tf.range(self.most))
+        one_hot = tf.equal(part[:, :, None], tf.range(self.most + 1))
         return tf.reduce_sum(tf.cast(one_hot, tf.int32), 1)
 
 
