@@ -205,9 +205,9 @@ def _even(count, most):
 
 
 def _cut(x, rows):
-    """`[N, ...]` as `[C, rows, ...]`, filled up with zeros."""
+    """`[N, ...]` as `[C, rows, ...]`, filled up with zeros; C is at least 1."""
     count = tf.shape(x)[0]
-    missing = -count % rows
+    missing = -(-tf.maximum(count, 1) // rows) * rows - count
     x = tf.pad(x, [[0, missing], *[[0, 0]] * (x.shape.rank - 1)])
     return tf.reshape(x, [(count + missing) // rows, rows, *x.shape[1:]])
 
