@@ -116,6 +116,14 @@ def test_frequent_words_are_one_piece_in_english_and_chinese():
         assert "[UNK]" not in found[0] + found[1]
 
 
+def test_bytes_without_a_merge_are_a_vocabulary():
+    tokenizer = Tokenizer.train(["ab"], kind="bpe", vocab_size=257, special_tokens=[])
+    texts = ["ab", "", "猫 x"]
+    found = tokenizer(texts, padding=None)["input_ids"]
+    assert tokenizer.decode(found.to_list()) == texts
+    assert [len(row) for row in found.to_list()] == [2, 0, 5]
+
+
 def test_unigram_gives_the_ids_of_sentencepiece(monkeypatch):
     import sentencepiece
 

@@ -15,6 +15,7 @@ class WholeWords(tf.Module):
 
     def __init__(self, pieces):
         super().__init__(name="whole_words")
+        pieces = pieces or {"": -1}  # TensorFlow has no empty tables
         keys = np.array(
             [w.encode() if isinstance(w, str) else w for w in pieces], object
         )
