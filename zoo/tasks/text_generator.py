@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import keras
+import tensorflow as tf
 
 from zoo.data.encoded import encode_texts
 from zoo.data.packing import pack, packed_batches
@@ -92,6 +93,8 @@ class TextGenerator(Form, GPTModel):
             if _are_texts(given):
                 held_out, steps = self._rows(given, batch_size, shuffle=False)
                 validation_data = held_out.take(steps)
+        if _are_texts(x) or isinstance(x, tf.data.Dataset):
+            options = {"shuffle": False, **options}  # they are shuffled already
         if not _are_texts(x):
             return super().fit(
                 x,
