@@ -18,15 +18,16 @@ def barrier(x):
 
 
 def write_slice(x, update, place):
-    """`x [B, K, S, d]` with `update [B, K, T, d]` at the places from `place` on.
+    """`x [..., S, d]` with `update [..., T, d]` at the places from `place` on.
 
     In place wherever the old `x` is not used again. XLA has an operation for it, which
     TF Serving lacks; there single rows are scattered.
     """
     if in_xla():
-        return xla.dynamic_update_slice(x, update, tf.stack([0, 0, place, 0]))
-    shape, count = tf.shape(x), tf.shape(update)[2]
-    rows = tf.range(shape[0] * shape[1])[:, None] * shape[2]
+        start = [0] * (x.shape.rank - 2) + [place, 0]
+        return xla.dynamic_update_slice(x, update, tf.stack(start))
+    shape, count = tf.shape(x), tf.shape(update)[-2]
+    rows = tf.range(tf.reduce_prod(shape[:-2]))[:, None] * shape[-2]
     rows += place + tf.range(count)[None]
     flat = tf.tensor_scatter_nd_update(
         tf.reshape(x, [-1, x.shape[-1]]),
