@@ -53,7 +53,7 @@ def trained(translator, examples):
         examples.inputs,
         examples.answers,
         batch_size=16,
-        steps_per_epoch=240,
+        steps_per_epoch=120,
         seed=1,
         verbose=0,
     )
@@ -92,45 +92,39 @@ def test_the_loss_of_strings_is_that_of_their_ids(translator, examples):
 
 
 def test_it_writes_what_it_learnt_in_the_order_of_the_sources(trained, examples):
-    few = examples.take(range(40))
+    few = examples.take(range(16))
     found = trained.measure(few, batch_size=8)
-    assert found["bleu"] > 30
+    assert found["chrf"] > 40  # of two words at most, BLEU has nothing to count
     assert set(found) == {"bleu", "chrf", "signature", "exact"}
     written = trained.predict(few.inputs, 8, verbose=0)
-    alone = [trained.predict([text], verbose=0)[0] for text in few.inputs[:3]]
-    assert written[:3] == alone
-    assert trained.generate(few.inputs[:3]) == alone
+    assert trained.predict(few.inputs[::-1], 8, verbose=0) == written[::-1]
 
 
-def test_a_pipeline_takes_options_of_generate(trained):
-    translate = pipeline("translation", trained, batch_size=4, num_beams=1)
-    assert isinstance(translate("red dog"), str)
-    assert (
-        len(translate(["red dog", "cat"], num_beams=2, num_return_sequences=2)[0]) == 2
-    )
+def test_a_pipeline_takes_options_of_generate(trained, examples):
+    translate = pipeline("translation", trained, batch_size=8)
+    sources = examples.inputs[:8]
+    assert translate(sources) == trained.predict(sources, verbose=0)
     with pytest.raises(InputError, match="takes no option 'colour'"):
         translate("red", colour=1)
 
 
-def test_directories_keras_files_and_exports_write_the_same(
-    trained, examples, tmp_path
-):
-    sources = examples.inputs[:6]
-    expected = trained.predict(sources, verbose=0)
+def test_directories_keras_files_and_exports_are_the_same(trained, examples, tmp_path):
     trained.save_pretrained(tmp_path / "model")
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert config["architectures"] == ["T5ForConditionalGeneration"]
     assert "task_specific_params" not in config
-    loaded = Translator.from_pretrained(tmp_path / "model")
-    loaded.max_length = trained.max_length
-    assert loaded.predict(sources, verbose=0) == expected
     trained.save(tmp_path / "model.keras")
+    loaded = Translator.from_pretrained(tmp_path / "model")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    for ours, theirs in zip(again.weights, trained.weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert again.generation_defaults == trained.generation_defaults
+    for other in (loaded, again):
+        for ours, theirs in zip(other.weights, trained.weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert other.generation_defaults == trained.generation_defaults
+        assert other.tokenizer_files() == trained.tokenizer_files()
+    sources = examples.inputs[:8]
     exported = trained.export_saved_model(tmp_path / "export")
-    assert run_in_clean_process(exported, {"text": sources})["text"] == expected
+    found = run_in_clean_process(exported, {"text": sources})["text"]
+    assert found == trained.predict(sources, verbose=0)
 
 
 def test_a_prefix_is_read_written_and_put_before_sources(translator, tmp_path):

@@ -1,0 +1,71 @@
+"""The recipes of translation and summarisation, whole, on a small file."""
+
+import json
+import random
+
+import pytest
+
+from applications import summarization, translation
+from applications.summarization import first_sentence
+from zoo.errors import DataError
+from zoo.tasks import Translator
+
+WORDS = {
+    "red": "rot",
+    "green": "grün",
+    "blue": "blau",
+    "dog": "Hund",
+    "cat": "Katze",
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A TSV file of word-for-word translations."""
+    draw, path = random.Random(0), tmp_path_factory.mktemp("data") / "pairs.tsv"
+    lines = ["en\tde"]
+    for number in range(120):
+        words = draw.choices([*WORDS], k=2 + number % 4)
+        lines.append(" ".join(words) + "\t" + " ".join(WORDS[word] for word in words))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("recipe", [translation, summarization])
+def test_it_trains_measures_draws_saves_and_serves(recipe, pairs, tmp_path, capsys):
+    name = recipe.__name__.rpartition(".")[2]
+    export = "--export" if recipe is translation else "--no-export"
+    recipe.main(
+        [
+            *("--data", str(pairs), "--source-column", "en", "--target-column", "de"),
+            *("--output", str(tmp_path), "--steps", "16", "--batch-size", "16"),
+            *("--hidden-size", "64", "--layers", "1", "--vocab-size", "60"),
+            *("--beams", "2", "--max-length", "16", "--target-length", "12", export),
+        ]
+    )
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert ("BETTER" in printed.upper()) or ("WORSE" in printed)
+    assert "nearest source by TF-IDF" in metrics["baselines"]
+    assert (tmp_path / "curve.png").stat().st_size > 0
+    assert (tmp_path / "model/model.safetensors").exists()
+    if name == "translation":
+        assert "writes the same for 5 of 5" in printed
+        assert metrics["bleu"] >= 0
+        written = Translator.from_pretrained(tmp_path / "model").predict(["red dog"])
+        assert isinstance(written[0], str)
+    else:
+        assert 0 <= metrics["rougeL"] <= 1
+
+
+def test_held_out_sources_that_stand_in_training_are_left_out(pairs, tmp_path):
+    arguments = ["--data", str(pairs), "--validation", str(pairs)]
+    columns = ["--source-column", "en", "--target-column", "de"]
+    with pytest.raises(DataError, match="every source stands in training"):
+        translation.main([*arguments, *columns, "--output", str(tmp_path)])
+
+
+def test_a_first_sentence_ends_at_its_mark():
+    assert first_sentence("It is fast. And small.") == "It is fast."
+    assert first_sentence("version 1.2 of it") == "version 1.2 of it"
+    assert first_sentence("很快。很小。") == "很快。"
