@@ -61,7 +61,7 @@ class TextGenerator(Form, GPTModel):
 
     # --- Training -------------------------------------------------------------------
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         x=None,
         y=None,
@@ -119,7 +119,7 @@ class TextGenerator(Form, GPTModel):
             **options,
         )
 
-    def evaluate(self, x=None, y=None, batch_size=None, **options):  # type: ignore[override]
+    def evaluate(self, x=None, y=None, batch_size=None, **options):
         """As Keras's `evaluate`, for texts as well; see `fit`."""
         if not self.compiled:
             self.compile()
