@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.tasks import (
         MaskedLM,
         QuestionAnswerer,
+        ReplacedTokenDetection,
         SequenceToSequence,
         Summarizer,
         TextClassifier,
@@ -38,6 +39,7 @@ __all__ = [
     "GenerationConfig",
     "MaskedLM",
     "QuestionAnswerer",
+    "ReplacedTokenDetection",
     "SequenceToSequence",
     "Summarizer",
     "T5Model",
@@ -61,6 +63,7 @@ _ROOMS = {
     "GenerationConfig": "zoo.generation",
     "MaskedLM": "zoo.tasks",
     "QuestionAnswerer": "zoo.tasks",
+    "ReplacedTokenDetection": "zoo.tasks",
     "SequenceToSequence": "zoo.tasks",
     "Summarizer": "zoo.tasks",
     "T5Model": "zoo.models",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.tasks.masked_lm import MaskedLM
     from zoo.tasks.question_answerer import QuestionAnswerer
+    from zoo.tasks.replaced_tokens import ReplacedTokenDetection
     from zoo.tasks.sequence_to_sequence import (
         SequenceToSequence,
         Summarizer,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _FILES = {
     "MaskedLM": "masked_lm",
     "QuestionAnswerer": "question_answerer",
+    "ReplacedTokenDetection": "replaced_tokens",
     "SequenceToSequence": "sequence_to_sequence",
     "Summarizer": "sequence_to_sequence",
     "TextClassifier": "text_classifier",
@@ -35,6 +37,7 @@ _FILES = {
 __all__ = [
     "MaskedLM",
     "QuestionAnswerer",
+    "ReplacedTokenDetection",
     "SequenceToSequence",
     "Summarizer",
     "TextClassifier",
