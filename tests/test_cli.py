@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import zoo
 from tests.generation.talking import CHATML, END, talking
 from zoo import cli
-from zoo.cli import writing
+from zoo.cli import conversation, terminal
 from zoo.errors import InputError
 from zoo.models import GPTModel
 
@@ -221,7 +221,7 @@ class Parrot:
 
 
 def talk(model):
-    return writing.Talk(model, {}, Console(stderr=True))
+    return conversation.Talk(model, {}, Console(stderr=True))
 
 
 def interrupt():
@@ -268,7 +268,7 @@ def test_the_status_says_that_something_is_compiled():
 
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True)
-    found = writing._watched(pieces(), console)
+    found = terminal.watched(pieces(), console)
     assert next(found) == "0" and taken == [0]  # nothing was compiled before it
     assert "".join(found) == "12" and "Compiling" not in shown.getvalue()
     logger.info("nobody listens any more")
@@ -278,7 +278,7 @@ def test_the_status_says_that_something_is_compiled():
         yield from pieces()
 
     del taken[:]
-    found = writing._watched(compiled(), console)
+    found = terminal.watched(compiled(), console)
     assert next(found) == "0" and taken == [0, 1]
     assert "Compiling for this length (first time only)" in shown.getvalue()
     assert "".join(found) == "12"
@@ -291,7 +291,7 @@ def test_what_a_model_writes_cannot_move_the_cursor(monkeypatch):
 
     out = Terminal()
     monkeypatch.setattr(sys, "stdout", out)
-    writing._write("a\x1b[2Jb\t\n👩‍👧\x9b")
+    terminal.write("a\x1b[2Jb\t\n👩‍👧\x9b")
     assert out.getvalue() == "a\ufffd[2Jb\t\n👩‍👧\ufffd"
 
 
@@ -300,7 +300,7 @@ def test_ctrl_c_on_a_terminal_stops_the_answer_and_ctrl_d_leaves():
 import fcntl, termios, time
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C goes to whom the terminal belongs
 from rich.console import Console
-from zoo.cli.writing import Talk
+from zoo.cli.conversation import Talk
 class Slow:
     def chat(self, messages, **options):
         for i in range(1000):

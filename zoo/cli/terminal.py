@@ -1,7 +1,11 @@
 """What the verbs share: one form of help, errors in one line, a console."""
 
 import contextlib
+import itertools
+import logging
+import re
 import signal
+import sys
 import threading
 
 import typer
@@ -10,6 +14,7 @@ from zoo.errors import ZooError
 
 WRONG = 2  # exit code of what zoo refuses
 INTERRUPTED = 128 + signal.SIGINT
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and new line
 
 
 def command_group(**options):
@@ -78,3 +83,55 @@ class Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class _Compiles(logging.Handler):
+    """Notes in a status that a program is compiled."""
+
+    def __init__(self, status):
+        super().__init__(logging.INFO)
+        self.status = status
+        self.seen = False
+
+    def emit(self, record):
+        self.seen = True
+        self.status.update("Compiling for this length (first time only) ...")
+
+
+@contextlib.contextmanager
+def _status(console, text):
+    """Shows a status; gives what says whether something was compiled meanwhile."""
+    logger = logging.getLogger("zoo.generation")
+    with console.status(text) as status:
+        handler, level = _Compiles(status), logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield handler
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+
+
+def watched(pieces, console):
+    """Yields pieces, with a status for as long as there is nothing to read."""
+    pieces = iter(pieces)
+    with _status(console, "Reading ...") as compiles:
+        first = list(itertools.islice(pieces, 1))
+        if compiles.seen:  # the steps are compiled behind the first token
+            first += itertools.islice(pieces, 1)
+    yield from first
+    yield from pieces
+
+
+def waited(write, console):
+    with _status(console, "Writing ..."):
+        return write()
+
+
+def write(text):
+    """Shows a model's words; on a terminal, they cannot move its cursor."""
+    if sys.stdout.isatty():
+        text = CONTROLS.sub("\ufffd", text)
+    sys.stdout.write(text)
+    sys.stdout.flush()

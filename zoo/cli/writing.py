@@ -1,39 +1,27 @@
 """Generate and chat from a terminal."""
 
 import contextlib
-import itertools
 import json
-import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zoo.cli.conversation import Talk
 from zoo.cli.terminal import (
-    Interrupt,
-    complain,
     given,
     new_console,
     showing_errors,
+    waited,
+    watched,
+    write,
 )
-from zoo.errors import InputError, ZooError
+from zoo.errors import InputError
 
 # An answer of chat is not to end in the middle of a sentence.
 LONGEST_ANSWER = 512
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and new line
-
-HELP = """\
-/reset        begin a new conversation; the system message stays
-/system TEXT  set the system message; without TEXT, show it
-/save FILE    write the conversation to FILE, as JSON
-/help         show this
-/exit         leave; so does Ctrl-D
-
-Ctrl-C stops an answer. A message that begins with / needs a space before it.
-"""
 
 # -- Options that several verbs have. Their names are those of GenerationConfig.
 
@@ -189,7 +177,7 @@ def generate(
                 assistant, dtype=dtype, console=console, speaks=False
             )
         if as_json:
-            found = _waited(
+            found = waited(
                 lambda: writer.generate(
                     prompt, **options, return_dict_in_generate=True
                 ),
@@ -204,13 +192,13 @@ def generate(
             )
         elif single and (sys.stdout.isatty() if stream is None else stream):
             pieces = writer.generate(prompt, stream=True, **options)
-            for piece in _watched(pieces, console):
-                _write(piece)
-            _write("\n")
+            for piece in watched(pieces, console):
+                write(piece)
+            write("\n")
         else:
-            found = _waited(lambda: writer.generate(prompt, **options), console)
+            found = waited(lambda: writer.generate(prompt, **options), console)
             for text in [found] if isinstance(found, str) else found:
-                _write(f"{text}\n")
+                write(f"{text}\n")
 
 
 def chat(
@@ -278,172 +266,6 @@ def chat(
     Talk(talker, options, console, system=system).run()
 
 
-class Talk:
-    """A conversation on a terminal.
-
-    Args:
-        model: A GPTModel.
-        options: Of `GPTModel.chat`.
-        console: Where the status is shown.
-        system: The system message, or None.
-    """
-
-    def __init__(self, model, options, console, *, system=None):
-        self.model = model
-        self.options = options
-        self.console = console
-        self.system = system
-        self.turns = []
-        self.saved = set()
-        self.commands = {
-            "/reset": self.reset,
-            "/system": self.set_system,
-            "/save": self.save,
-            "/help": self.help,
-        }
-
-    @property
-    def messages(self):
-        """What the model is given."""
-        first = [] if self.system is None else [_message("system", self.system)]
-        return [*first, *self.turns]
-
-    def run(self):
-        """Reads and answers until the user leaves."""
-        on_terminal = sys.stdin.isatty()
-        if on_terminal:
-            with contextlib.suppress(ImportError):
-                import readline  # noqa: F401 (gives `input` its editing and history)
-            typer.echo("/help lists the commands; Ctrl-D leaves.", err=True)
-        while True:
-            try:
-                line = input("> " if on_terminal else "")
-            except EOFError:
-                if on_terminal:
-                    typer.echo()
-                return
-            except KeyboardInterrupt:
-                typer.echo("\nCtrl-D or /exit leaves.", err=True)
-                continue
-            if line.startswith("/"):
-                name, _, rest = line.partition(" ")
-                if name in ("/exit", "/quit"):
-                    return
-                self.command(name, rest.strip())
-            elif line.strip():
-                self.answer(_repaired(line.strip()))
-
-    def answer(self, text):
-        """Says the answer to a text; both are kept, as far as it was said."""
-        self.turns.append(_message("user", text))
-        said = []
-        try:
-            pieces = self.model.chat(self.messages, stream=True, **self.options)
-            with Interrupt() as interrupt:
-                for piece in _watched(pieces, self.console):
-                    _write(piece)
-                    said.append(piece)
-                    if interrupt.asked:
-                        break
-        except ZooError as error:
-            complain(error)
-        except KeyboardInterrupt:  # the second one, when the first took too long
-            pass
-        else:
-            if interrupt.asked:
-                _write(" [stopped]")
-        if said:
-            self.turns.append(_message("assistant", "".join(said)))
-            _write("\n")
-        else:
-            self.turns.pop()
-
-    def command(self, name, rest):
-        """Does what a line that begins with / says."""
-        if name not in self.commands:
-            known = ", ".join([*self.commands, "/exit"])
-            typer.echo(f"{name} is not a command. Known: {known}.", err=True)
-        else:
-            self.commands[name](rest)
-
-    def reset(self, rest):
-        """Forgets all but the system message."""
-        self.turns = []
-        typer.echo("A new conversation.", err=True)
-
-    def set_system(self, rest):
-        """Sets or shows the system message."""
-        if rest:
-            self.system = _repaired(rest)
-        typer.echo(f"System message: {self.system or 'none'}", err=True)
-
-    def save(self, rest):
-        """Writes the messages into a file, which is not to be another's."""
-        if not rest:
-            typer.echo("/save needs the name of a file.", err=True)
-            return
-        text = json.dumps(self.messages, ensure_ascii=False, indent=2)
-        try:
-            mode = "w" if rest in self.saved else "x"
-            with open(rest, mode, encoding="utf-8") as file:
-                file.write(f"{text}\n")
-        except FileExistsError:
-            typer.echo(f"{rest} exists; give another name.", err=True)
-        except OSError as error:
-            typer.echo(f"{rest} was not written: {error.strerror}.", err=True)
-        else:
-            self.saved.add(rest)
-            typer.echo(f"{len(self.messages)} messages saved to {rest}.", err=True)
-
-    def help(self, rest):
-        """Lists the commands."""
-        typer.echo(HELP, err=True, nl=False)
-
-
-class _Compiles(logging.Handler):
-    """Notes in a status that a program is compiled."""
-
-    def __init__(self, status):
-        super().__init__(logging.INFO)
-        self.status = status
-        self.seen = False
-
-    def emit(self, record):
-        self.seen = True
-        self.status.update("Compiling for this length (first time only) ...")
-
-
-@contextlib.contextmanager
-def _status(console, text):
-    """Shows a status; gives what says whether something was compiled meanwhile."""
-    logger = logging.getLogger("zoo.generation")
-    with console.status(text) as status:
-        handler, level = _Compiles(status), logger.level
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        try:
-            yield handler
-        finally:
-            logger.setLevel(level)
-            logger.removeHandler(handler)
-
-
-def _watched(pieces, console):
-    """Yields pieces, with a status for as long as there is nothing to read."""
-    pieces = iter(pieces)
-    with _status(console, "Reading ...") as compiles:
-        first = list(itertools.islice(pieces, 1))
-        if compiles.seen:  # the steps are compiled behind the first token
-            first += itertools.islice(pieces, 1)
-    yield from first
-    yield from pieces
-
-
-def _waited(write, console):
-    with _status(console, "Writing ..."):
-        return write()
-
-
 def _load(source, *, dtype, console, revision=None, chats=False, speaks=True):
     """The model that writes, of a source; one that does not speak drafts for it."""
     with console.status(f"Loading {Path(source).name} ..."):
@@ -495,20 +317,3 @@ def _without_notes():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _write(text):
-    """Shows a model's words; on a terminal, they cannot move its cursor."""
-    if sys.stdout.isatty():
-        text = CONTROLS.sub("\ufffd", text)
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _message(role, content):
-    return {"role": role, "content": content}
-
-
-def _repaired(text):
-    """A typed text; bytes that are not UTF-8 become U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
