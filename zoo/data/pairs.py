@@ -122,7 +122,7 @@ def _django(language, cache):
     for name in _listed(directory):
         if f"/{language}/" in name:
             with open(directory / name, "rb") as file:
-                messages = gettext.GNUTranslations(file)._catalog
+                messages = vars(gettext.GNUTranslations(file))["_catalog"]
             for source, target in messages.items():
                 if isinstance(source, str):  # else one of the forms of a plural
                     yield source.rpartition("\x04")[2], target

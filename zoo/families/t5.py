@@ -1,10 +1,12 @@
 """T5 1.0 (arXiv:1910.10683), 1.1 and Flan; mT5 (2010.11934) and umT5 beside them."""
 
+from typing import Any
+
 from zoo.checkpoints import SAME, Row, Stacked, WeightTable
 from zoo.families.family import Family
 from zoo.families.translation import Entry, Key, Only, Translation, with_defaults
 
-FIXED = {
+FIXED: dict[str, Any] = {
     "position": "relative",
     "norm": "rms",
     "norm_place": "pre",

@@ -181,13 +181,13 @@ class SequenceToSequence(TextTask, T5Model):
 
     # --- Training ---------------------------------------------------------------------
 
-    def fit(self, x=None, y=None, *args, seed=None, **kwargs):  # type: ignore[override]
+    def fit(self, x=None, y=None, *args, seed=None, **kwargs):
         """As `TextTask.fit` for strings, as `T5Model.fit` for ids."""
         if holds_strings(x):
             return super().fit(x, y, *args, seed=seed, **kwargs)
         return super(TextTask, self).fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):  # type: ignore[override]
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `TextTask.evaluate` for strings, as `T5Model.evaluate` for ids."""
         if holds_strings(x) or kwargs.get("_use_cached_eval_dataset"):
             return super().evaluate(x, y, *args, **kwargs)
@@ -248,7 +248,7 @@ class SequenceToSequence(TextTask, T5Model):
 
     # --- Writing ----------------------------------------------------------------------
 
-    def predict(  # type: ignore[override]
+    def predict(
         self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **options
     ):
         """What is written for each source, in their order.
