@@ -113,10 +113,11 @@ class GenerativeModel(TransformerModel):
 
         Its signature `serving_default` takes `text` (string `[B]`) and gives `text`
         (string `[B]`, or `[B, N]` with `num_return_sequences=N`): what `generate`
-        writes with these options. Where tokens are drawn, each call draws anew, unless
-        `seed` is among the options; a second signature, `seeded`, takes a `seed` (int64
-        `[B]`) as well, and gives for each prompt what `generate` gives for it alone
-        with this seed. It needs TensorFlow and TF Text to run, neither zoo nor Keras.
+        writes with these options. Where tokens are drawn, each call draws anew. With
+        `seed` among the options each prompt gets what `generate` gives for it alone
+        with this seed; and a second signature, `seeded`, takes a `seed` for each prompt
+        (int64 `[B]`) as well. It needs TensorFlow and TF Text to run, neither zoo nor
+        Keras.
 
         Args:
             directory: Where to write.
