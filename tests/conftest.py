@@ -1,5 +1,6 @@
 """What all tests share: a quiet TensorFlow, few threads, seeds, and sample material."""
 
+import gc
 import os
 
 # TensorFlow and the hub's client read these when they are imported.
@@ -11,6 +12,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: threads would on
         os.environ.setdefault(name, "1")
 
 import pytest
+
+
+@pytest.fixture(scope="module")
+def little_to_collect():
+    """What other tests left is no garbage while a module runs.
+
+    A search has Keras collect garbage for each trial, which takes seconds of all that a
+    long test run has in memory.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

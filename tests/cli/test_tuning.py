@@ -9,6 +9,8 @@ from tests.cli.votes import Votes
 from zoo import cli, tasks
 from zoo.errors import TrainingError
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 TEXTS = ["a good film", "a dull film", "very great", "very bad"] * 5
 LABELS = ["good", "bad", "good", "bad"] * 5
 

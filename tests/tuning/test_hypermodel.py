@@ -14,6 +14,8 @@ from zoo.tokenizers import Tokenizer
 from zoo.tuning.hypermodel import TaskHyperModel
 from zoo.tuning.space import Space
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 TEXTS = ["a good film", "a dull film", "very great", "very bad"] * 4
 LABELS = ["good", "bad", "good", "bad"] * 4
 EXAMPLES = ExampleSet(TEXTS, LABELS)

@@ -13,6 +13,8 @@ from zoo.tuning.pictures import draw_trials
 from zoo.tuning.search import TUNERS, search_space
 from zoo.tuning.space import Space
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 EXAMPLES = ExampleSet([-2.0, -1.0, 1.0, 2.0] * 4, [0.0, 0.0, 1.0, 1.0] * 4)
 
 
