@@ -209,7 +209,12 @@ def test_measures_are_those_of_tags_and_of_characters(tagger):
 def test_it_learns_the_tags_of_words(config, tokenizer, crf):
     none = {name: 0.0 for name in config.to_dict() if name.endswith("dropout_prob")}
     model = made(config.replace(**none), tokenizer, crf=crf)
-    words = [["the", "film"], ["a", "film"], ["the", "it", "is"], ["a", "it", "is"]] * 40
+    words = [
+        ["the", "film"],
+        ["a", "film"],
+        ["the", "it", "is"],
+        ["a", "it", "is"],
+    ] * 40
     row = [["O", "B-PER"]] * 2 + [["O", "B-LOC", "I-LOC"]] * 2
     row *= 40
     model.compile(learning_rate=2e-2)
