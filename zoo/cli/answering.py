@@ -7,65 +7,44 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.groups import with_groups
 from zoo.cli.options import (
     DEFAULTS,
     LEARNT,
     AnyTask,
-    BatchSize,
-    Column,
+    AsJson,
+    Columns,
     Data,
-    Dtype,
-    Encoding,
-    FileFormat,
-    LabelColumn,
-    LearntModel,
+    LabelledColumns,
+    Learnt,
     LearntTask,
-    MaxLength,
-    PairColumn,
-    Revision,
-    TextColumn,
     metric_lines,
-    named_columns,
     named_value,
     read_examples,
 )
-from zoo.cli.terminal import given, new_console, showing_errors
+from zoo.cli.terminal import new_console, showing_errors
 from zoo.errors import DataError, InputError
 from zoo.tasks.registry import find_task
 
 
+@with_groups
 def evaluate(
     task: LearntTask,
     *,
-    model: LearntModel,
+    model: Learnt,
     data: Data = None,
-    text_column: TextColumn = None,
-    pair_column: PairColumn = None,
-    label_column: LabelColumn = None,
-    column: Column = None,
-    encoding: Encoding = "utf-8",
-    file_format: FileFormat = None,
-    batch_size: BatchSize = None,
-    max_length: MaxLength = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
+    columns: LabelledColumns,
     output: Annotated[
         Path | None, typer.Option(help="Directory for metrics.json and pictures.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ):
     """Say how good the answers of MODEL are to the labelled examples of a file."""
     with showing_errors():
         entry = find_task(task)
         if not entry.learns:
             raise InputError(f"{entry.name} has no measure. Tasks that have: {LEARNT}.")
-        settings = given(
-            columns=named_columns(text_column, pair_column, label_column, column),
-            encoding=encoding,
-            file_format=file_format,
-        )
+        settings = columns.settings()
         console = new_console()
         with console.status("Reading the examples ..."):
             kind = entry.load()
@@ -75,13 +54,9 @@ def evaluate(
                 examples = read_examples(kind, data, settings)
         console.print(examples.report, highlight=False, soft_wrap=True)
         with console.status("Loading the model ..."):
-            from zoo.tasks.pipeline import load_learnt
-
-            learnt = load_learnt(
-                entry, model, dtype=dtype, revision=revision, max_length=max_length
-            )
+            learnt = model.load(entry)
         with console.status(f"Answering {len(examples):,} examples ..."):
-            metrics = learnt.measure(examples, batch_size=batch_size)
+            metrics = learnt.measure(examples, batch_size=model.batch_size)
         metrics["examples"] = len(examples)
         if output is not None:
             from zoo.tasks import runs
@@ -94,6 +69,7 @@ def evaluate(
                 typer.echo(line)
 
 
+@with_groups
 def predict(
     task: AnyTask,
     inputs: Annotated[
@@ -106,15 +82,11 @@ def predict(
         ),
     ] = None,
     *,
-    model: LearntModel,
+    model: Learnt,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Inputs out of a file.")
     ] = None,
-    text_column: TextColumn = None,
-    pair_column: PairColumn = None,
-    column: Column = None,
-    encoding: Encoding = "utf-8",
-    file_format: FileFormat = None,
+    columns: Columns,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,10 +95,6 @@ def predict(
             help="An option of the task, such as top_k=3; may be given again.",
         ),
     ] = None,
-    batch_size: BatchSize = None,
-    max_length: MaxLength = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print a line of JSON for each input, with it."),
@@ -137,17 +105,13 @@ def predict(
         entry = find_task(task)
         if inputs and data is not None:
             raise InputError("Inputs and --data were both given. Leave one of them.")
-        settings = given(
-            columns=named_columns(text_column, pair_column, None, column),
-            encoding=encoding,
-            file_format=file_format,
-        )
+        settings = columns.settings()
         options = dict(
             named_value(each, "--option", "top_k=3") for each in option or []
         )
         console = new_console()
         with console.status("Loading the model ..."):
-            from zoo.tasks.pipeline import Pipeline, load_learnt
+            from zoo.tasks.pipeline import Pipeline
 
             kind = entry.load()
             source: Any
@@ -159,11 +123,9 @@ def predict(
                 source = [_read_input(kind, text) for text in inputs]
             else:
                 source = (_read_input(kind, line) for line in _lines_of_stdin())
-            learnt = load_learnt(
-                entry, model, dtype=dtype, revision=revision, max_length=max_length
-            )
+            learnt = model.load(entry)
         on_terminal = not inputs and data is None and sys.stdin.isatty()
-        answer = Pipeline(learnt, batch_size=batch_size or DEFAULTS["batch_size"])
+        answer = Pipeline(learnt, batch_size=model.batch_size or DEFAULTS["batch_size"])
         if on_terminal:  # each line is answered when it comes
             pairs = ((each, answer(each, **options)) for each in source)
         else:

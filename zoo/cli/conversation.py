@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from zoo.cli.terminal import Interrupt, complain, watched, write
+from zoo.cli.terminal import Interrupt, complain, repaired, watched, write
 from zoo.errors import ZooError
 
 HELP = """\
@@ -34,7 +34,7 @@ class Talk:
         self.model = model
         self.options = options
         self.console = console
-        self.system = system
+        self.system = None if system is None else repaired(system)
         self.turns = []
         self.saved = set()
         self.commands = {
@@ -53,6 +53,7 @@ class Talk:
     def run(self):
         """Reads and answers until the user leaves."""
         on_terminal = sys.stdin.isatty()
+        sys.stdin.reconfigure(errors="surrogateescape")  # see `repaired`
         if on_terminal:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401 (gives `input` its editing and history)
@@ -73,7 +74,7 @@ class Talk:
                     return
                 self.command(name, rest.strip())
             elif line.strip():
-                self.answer(_repaired(line.strip()))
+                self.answer(repaired(line.strip()))
 
     def answer(self, text):
         """Says the answer to a text; both are kept, as far as it was said."""
@@ -116,7 +117,7 @@ class Talk:
     def set_system(self, rest):
         """Sets or shows the system message."""
         if rest:
-            self.system = _repaired(rest)
+            self.system = repaired(rest)
         typer.echo(f"System message: {self.system or 'none'}", err=True)
 
     def save(self, rest):
@@ -144,8 +145,3 @@ class Talk:
 
 def _message(role, content):
     return {"role": role, "content": content}
-
-
-def _repaired(text):
-    """A typed text; bytes that are not UTF-8 become U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

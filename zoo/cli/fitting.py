@@ -8,26 +8,18 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli.groups import with_groups
 from zoo.cli.options import (
     DEFAULTS,
     LEARNT,
-    BaseModel,
+    AsJson,
     BatchSize,
-    Column,
+    Beginning,
     Data,
-    Dtype,
-    Encoding,
-    FileFormat,
-    LabelColumn,
+    LabelledColumns,
     LearntTask,
-    MaxLength,
-    ModelOption,
-    PairColumn,
-    TextColumn,
     Validation,
     metric_lines,
-    model_options,
-    named_columns,
     read_examples,
 )
 from zoo.cli.terminal import (
@@ -42,6 +34,7 @@ from zoo.errors import InputError
 from zoo.tasks.registry import find_task
 
 
+@with_groups
 def fit(
     task: LearntTask,
     *,
@@ -50,13 +43,8 @@ def fit(
     ],
     data: Data = None,
     validation: Validation = None,
-    text_column: TextColumn = None,
-    pair_column: PairColumn = None,
-    label_column: LabelColumn = None,
-    column: Column = None,
-    encoding: Encoding = "utf-8",
-    file_format: FileFormat = None,
-    model: BaseModel = None,
+    columns: LabelledColumns,
+    beginning: Beginning,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the data. [3]")
     ] = None,
@@ -64,13 +52,10 @@ def fit(
     learning_rate: Annotated[
         float | None, typer.Option(help="Its peak, after a tenth of the steps. [1e-4]")
     ] = None,
-    max_length: MaxLength = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Of the split, the order, new weights and dropout. [7]"),
     ] = None,
-    option: ModelOption = None,
-    dtype: Dtype = None,
     export: Annotated[
         bool,
         typer.Option("--export", help="Also write a SavedModel for TF Serving."),
@@ -83,9 +68,7 @@ def fit(
             "--output, with the settings that it had.",
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ):
     """Train a model for TASK on the examples of a file, and say how good it is.
 
@@ -101,17 +84,12 @@ def fit(
             task=find_task(task).name,
             data=data and str(data),
             validation=validation and str(validation),
-            columns=named_columns(text_column, pair_column, label_column, column),
-            encoding=None if encoding == "utf-8" else encoding,
-            file_format=file_format,
-            model=model,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            max_length=max_length,
             seed=seed,
-            options=model_options(option),
-            dtype=dtype,
+            **columns.settings(),
+            **beginning.settings(),
         )
         console = new_console()
         with console.status("Starting TensorFlow ..."):

@@ -1,6 +1,7 @@
 """What the verbs of tasks share: their options, and how these become examples."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,6 +100,82 @@ Dtype = Annotated[
     typer.Option(help="float32 (where none is given), bfloat16 or mixed_bfloat16."),
 ]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+# -- Groups of them; see zoo.cli.groups.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Where in a file inputs stand."""
+
+    text_column: TextColumn = None
+    pair_column: PairColumn = None
+    column: Column = None
+    encoding: Encoding = "utf-8"
+    file_format: FileFormat = None
+
+    def settings(self, label=None):
+        """Those that were given, as `read_examples` takes them."""
+        return given(
+            columns=named_columns(
+                self.text_column, self.pair_column, label, self.column
+            ),
+            encoding=None if self.encoding == "utf-8" else self.encoding,
+            file_format=self.file_format,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledColumns(Columns):
+    """Where in a file inputs and answers stand."""
+
+    label_column: LabelColumn = None
+
+    def settings(self, label=None):
+        return super().settings(label or self.label_column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """The model that a training begins with."""
+
+    model: BaseModel = None
+    max_length: MaxLength = None
+    option: ModelOption = None
+    dtype: Dtype = None
+
+    def settings(self):
+        """Those that were given."""
+        return given(
+            model=self.model,
+            max_length=self.max_length,
+            options=model_options(self.option),
+            dtype=self.dtype,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """A model that has learnt its task, and how it is asked."""
+
+    model: LearntModel
+    batch_size: BatchSize = None
+    max_length: MaxLength = None
+    dtype: Dtype = None
+    revision: Revision = None
+
+    def load(self, entry):
+        """The model, for the TaskEntry of its task."""
+        from zoo.tasks.pipeline import load_learnt
+
+        return load_learnt(
+            entry,
+            self.model,
+            dtype=self.dtype,
+            revision=self.revision,
+            max_length=self.max_length,
+        )
 
 
 def named_columns(text, pair, label, others):

@@ -135,3 +135,13 @@ def write(text):
         text = CONTROLS.sub("\ufffd", text)
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def repaired(text):
+    """A text that was typed or passed; bytes that are not UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def read_all():
+    """The text on standard input, repaired."""
+    return sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -8,24 +8,16 @@ from typing import Annotated
 import typer
 
 from zoo.cli.fitting import Material
+from zoo.cli.groups import with_groups
 from zoo.cli.options import (
     DEFAULTS,
-    BaseModel,
-    Column,
+    AsJson,
+    Beginning,
     Data,
-    Dtype,
-    Encoding,
-    FileFormat,
-    LabelColumn,
+    LabelledColumns,
     LearntTask,
-    MaxLength,
-    ModelOption,
-    PairColumn,
-    TextColumn,
     Validation,
     metric_lines,
-    model_options,
-    named_columns,
 )
 from zoo.cli.terminal import (
     INTERRUPTED,
@@ -37,6 +29,7 @@ from zoo.cli.terminal import (
 )
 
 
+@with_groups
 def tune(
     task: LearntTask,
     *,
@@ -59,13 +52,8 @@ def tune(
     ] = None,
     data: Data = None,
     validation: Validation = None,
-    text_column: TextColumn = None,
-    pair_column: PairColumn = None,
-    label_column: LabelColumn = None,
-    column: Column = None,
-    encoding: Encoding = "utf-8",
-    file_format: FileFormat = None,
-    model: BaseModel = None,
+    columns: LabelledColumns,
+    beginning: Beginning,
     new_weights: Annotated[
         bool,
         typer.Option(
@@ -80,15 +68,10 @@ def tune(
         int | None,
         typer.Option(help="Train on so many examples, drawn by --seed. [all]"),
     ] = None,
-    max_length: MaxLength = None,
     seed: Annotated[
         int, typer.Option(help="Of the split, the proposals, and each trial.")
     ] = DEFAULTS["seed"],
-    option: ModelOption = None,
-    dtype: Dtype = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ):
     """Try hyperparameters for TASK, and save the best model.
 
@@ -112,13 +95,8 @@ def tune(
                 task=task,
                 data=data and str(data),
                 validation=validation and str(validation),
-                columns=named_columns(text_column, pair_column, label_column, column),
-                encoding=None if encoding == "utf-8" else encoding,
-                file_format=file_format,
-                model=model,
-                max_length=max_length,
-                options=model_options(option),
-                dtype=dtype,
+                **columns.settings(),
+                **beginning.settings(),
             ),
             "seed": seed,
         }

@@ -4,12 +4,15 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zoo.cli.conversation import Talk
+from zoo.cli.groups import with_groups
+from zoo.cli.options import Dtype, Revision
 from zoo.cli.terminal import (
     given,
     new_console,
@@ -33,11 +36,6 @@ Model = Annotated[
         "HuggingFaceTB/SmolLM2-135M-Instruct.",
         show_default=False,
     ),
-]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
-Dtype = Annotated[
-    str | None,
-    typer.Option(help="float32 (where none is given), bfloat16 or mixed_bfloat16."),
 ]
 DoSample = Annotated[
     bool, typer.Option("--do-sample", help="Draw tokens; else the best is taken.")
@@ -86,6 +84,56 @@ NumAssistantTokens = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How the next token is chosen, and where an answer ends."""
+
+    do_sample: DoSample = False
+    temperature: Temperature = None
+    top_k: TopK = None
+    top_p: TopP = None
+    min_p: MinP = None
+    repetition_penalty: RepetitionPenalty = None
+    no_repeat_ngram_size: NoRepeat = None
+    stop: Stop = None
+    seed: Seed = None
+
+    def options(self):
+        """As `generate` of a model takes them; None where nothing was given."""
+        found = {**vars(self), "do_sample": self.do_sample or None}
+        return {"stop_strings": found.pop("stop"), **found}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writers:
+    """A smaller model that drafts, and what both are loaded with."""
+
+    assistant: Assistant = None
+    num_assistant_tokens: NumAssistantTokens = None
+    dtype: Dtype = None
+    revision: Revision = None
+
+    def options(self):
+        """As `generate` of a model takes them, but for the model that drafts."""
+        return {"num_assistant_tokens": self.num_assistant_tokens}
+
+    def load(self, source, options, console, *, chats=False):
+        """The model that writes; the one that drafts goes into `options`."""
+        found = _load(
+            source,
+            dtype=self.dtype,
+            revision=self.revision,
+            console=console,
+            chats=chats,
+        )
+        if self.assistant is not None:
+            options["assistant_model"] = _load(
+                self.assistant, dtype=self.dtype, console=console, speaks=False
+            )
+        return found
+
+
+@with_groups
 def generate(
     model: Model,
     prompt: Annotated[
@@ -101,11 +149,6 @@ def generate(
     min_new_tokens: Annotated[
         int | None, typer.Option(help="Tokens to write at least. [0]")
     ] = None,
-    do_sample: DoSample = False,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
     penalty_alpha: Annotated[
         float | None,
         typer.Option(
@@ -123,10 +166,7 @@ def generate(
     num_return_sequences: Annotated[
         int | None, typer.Option(help="Answers to one prompt, best first. [1]")
     ] = None,
-    repetition_penalty: RepetitionPenalty = None,
-    no_repeat_ngram_size: NoRepeat = None,
-    stop: Stop = None,
-    seed: Seed = None,
+    drawing: Drawing,
     stream: Annotated[
         bool | None,
         typer.Option(
@@ -139,29 +179,18 @@ def generate(
         bool,
         typer.Option("--json", help="Print JSON: texts, ids, finish reasons, scores."),
     ] = False,
-    assistant: Assistant = None,
-    num_assistant_tokens: NumAssistantTokens = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
+    writers: Writers,
 ):
     """Continue PROMPT, or answer it (T5), and print what was written."""
     options = given(
         max_new_tokens=max_new_tokens,
         min_new_tokens=min_new_tokens,
-        do_sample=do_sample or None,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
         penalty_alpha=penalty_alpha,
         num_beams=num_beams,
         length_penalty=length_penalty,
         num_return_sequences=num_return_sequences,
-        repetition_penalty=repetition_penalty,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        stop_strings=stop,
-        seed=seed,
-        num_assistant_tokens=num_assistant_tokens,
+        **drawing.options(),
+        **writers.options(),
     )
     with showing_errors():
         single = (num_beams or 1) == 1 and (num_return_sequences or 1) == 1
@@ -171,11 +200,7 @@ def generate(
         if prompt == "-":
             prompt = sys.stdin.read().removesuffix("\n")
         console = new_console()
-        writer = _load(model, dtype=dtype, revision=revision, console=console)
-        if assistant is not None:
-            options["assistant_model"] = _load(
-                assistant, dtype=dtype, console=console, speaks=False
-            )
+        writer = writers.load(model, options, console)
         if as_json:
             found = waited(
                 lambda: writer.generate(
@@ -201,6 +226,7 @@ def generate(
                 write(f"{text}\n")
 
 
+@with_groups
 def chat(
     model: Model,
     *,
@@ -210,39 +236,18 @@ def chat(
     max_new_tokens: Annotated[
         int, typer.Option(help="Tokens of an answer at most.")
     ] = LONGEST_ANSWER,
-    do_sample: DoSample = False,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repetition_penalty: RepetitionPenalty = None,
-    no_repeat_ngram_size: NoRepeat = None,
-    stop: Stop = None,
-    seed: Seed = None,
+    drawing: Drawing,
     chat_template: Annotated[
         str | None,
         typer.Option(
             help="Name of one of the model's templates, Jinja source, or @FILE."
         ),
     ] = None,
-    assistant: Assistant = None,
-    num_assistant_tokens: NumAssistantTokens = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
+    writers: Writers,
 ):
     """Talk with MODEL. Ctrl-C stops an answer, Ctrl-D leaves, /help says the rest."""
     options = given(
-        max_new_tokens=max_new_tokens,
-        do_sample=do_sample or None,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        no_repeat_ngram_size=no_repeat_ngram_size,
-        stop_strings=stop,
-        seed=seed,
-        num_assistant_tokens=num_assistant_tokens,
+        max_new_tokens=max_new_tokens, **drawing.options(), **writers.options()
     )
     with showing_errors():
         if chat_template is not None and chat_template.startswith("@"):
@@ -251,13 +256,7 @@ def chat(
             source = read_bytes(chat_template[1:], limit=1 << 20, error=InputError)
             chat_template = source.decode("utf-8", "replace")
         console = new_console()
-        talker = _load(
-            model, dtype=dtype, revision=revision, console=console, chats=True
-        )
-        if assistant is not None:
-            options["assistant_model"] = _load(
-                assistant, dtype=dtype, console=console, speaks=False
-            )
+        talker = writers.load(model, options, console, chats=True)
         from zoo.generation.chat import choose_template
 
         talker.generation_config(**options)  # what is wrong is said before all else
