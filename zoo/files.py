@@ -29,6 +29,16 @@ HUB_PATTERNS = (
 )
 
 
+def cache_directory(directory=None):
+    """Where zoo keeps what it can make or fetch again, an absolute path.
+
+    Args:
+        directory: Another place. Default: `$ZOO_CACHE`, or `~/.cache/zoo`.
+    """
+    directory = directory or os.environ.get("ZOO_CACHE") or "~/.cache/zoo"
+    return Path(directory).expanduser().absolute()
+
+
 def find_directory(source, *, revision=None, patterns=HUB_PATTERNS):
     """The local directory that holds the files of `source`.
 

