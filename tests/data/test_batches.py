@@ -75,6 +75,17 @@ def test_beginning_at_a_step_is_as_if_those_before_had_been_taken(shuffled, step
     assert rows(data.take(30 - step)) == shuffled[step:]
 
 
+def test_an_example_may_come_anywhere_in_an_epoch():
+    """The shuffle is over all examples and no buffer: each has been in each quarter."""
+    rest, given = (np.arange(48),), batching(group=3)
+    found = rows(epochs(columns(TEXTS[:48]), given, rest=rest, seed=5).take(12 * 40))
+    quarters = [set() for _ in range(48)]
+    for step, batch in enumerate(found):
+        for example in batch:
+            quarters[example].add(step % 12 // 3)
+    assert all(seen == {0, 1, 2, 3} for seen in quarters)
+
+
 def test_another_seed_gives_another_order(shuffled):
     data = epochs(columns(), batching(), rest=(np.arange(50),), seed=4)
     assert rows(data.take(13)) != shuffled[:13]

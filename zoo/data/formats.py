@@ -92,7 +92,11 @@ class RecordFile:
         path: The file.
         columns: Names of the wanted columns, or None.
         blank: Whether the last scan has found nothing but white space so far.
+        header: Names of columns that the file's first line has, where a record alone
+            does not tell them; known after a scan.
     """
+
+    header: list[str] | None = None
 
     def __init__(self, path, columns, *, encoding="utf-8", unit="line"):
         self.path = path
@@ -131,8 +135,18 @@ class RecordFile:
         """Whether each record is one line of plain text."""
         return isinstance(self, TextFile) and self.unit == "line"
 
+    @property
+    def reading(self):
+        """How the file is read: all that decides which records it has."""
+        return {
+            "as": type(self).__name__,
+            "columns": None if self.columns is None else list(self.columns),
+            "encoding": self.encoding,
+            "unit": self.unit,
+        }
+
     def stamp(self):
-        """What changes when the file does."""
+        """What changes when the file does: its size, and when it was written to."""
         with _readable(self.path):
             stat = os.stat(self.path)
         return stat.st_size, stat.st_mtime_ns

@@ -2,10 +2,9 @@
 
 Shuffling of a whole corpus and resuming at any step need records by number. One pass
 over the files notes where each record stands, 16 bytes a record; from then on any of
-them is read from its place, and nothing else is.
+them is read from its place, and nothing else is. Of large files that is kept on disk.
 """
 
-import array
 import glob
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.formats import open_file
+from zoo.data.places import EXAMPLES, find_places
 from zoo.errors import DataError, InputError
-
-EXAMPLES = 20  # malformed records that are kept to be shown
 
 
 class Malformed(NamedTuple):
@@ -31,7 +29,8 @@ class Records:
 
     Iterating streams them in the order of files and lines. `size`, `records[number]`
     and `read` know a record by its number among the well-formed ones; the first use of
-    these makes a pass over the files.
+    these makes a pass over the files. What it finds in a large one is kept for the next
+    start (`zoo.data.places`).
 
     Args:
         paths: File, pattern such as "corpus/**/*.jsonl", or a list of these. The files
@@ -105,7 +104,8 @@ class Records:
     def size(self):
         """How many records there are, of this shard."""
         index, count = self.shard
-        return max(0, -(-(self._index().ends[-1] - index) // count))
+        _, ends = self._index()
+        return max(0, -(-(int(ends[-1]) - index) // count))
 
     def __getitem__(self, number):
         if not -self.size <= number < self.size:
@@ -118,22 +118,23 @@ class Records:
         Raises:
             DataError: if a file has changed since its records were counted.
         """
-        places = self._index()
+        every, ends = self._index()
         index, count = self.shard
         numbers = np.asarray(numbers, np.int64) * count + index
-        of_file = np.searchsorted(places.ends, numbers, side="right")
+        of_file = np.searchsorted(ends, numbers, side="right")
         rows: list = [None] * len(numbers)
         for file in np.unique(of_file):
-            source = self._sources[file]
-            if source.stamp() != places.stamps[file]:
+            source, places = self._sources[file], every[file]
+            before = ends[file] - len(places.starts)
+            if source.stamp() != places.stamp:
                 raise DataError(
                     f"{source.path} has changed since its records were counted. Make "
                     "the Records anew."
                 )
             with source.opened() as opened:
                 for i in np.flatnonzero(of_file == file):
-                    start = int(places.starts[numbers[i]])
-                    stop = start + int(places.sizes[numbers[i]])
+                    start = int(places.starts[numbers[i] - before])
+                    stop = start + int(places.sizes[numbers[i] - before])
                     rows[i] = source.read(opened, start, stop)
         return rows
 
@@ -181,15 +182,15 @@ class Records:
         for i, source in enumerate(self._sources):
             for found in source.scan():
                 if isinstance(found.row, str):
-                    self._note(source, found)
+                    self._note(source, found.line, found.row)
                 else:
                     some = True
                     yield i, found
         if not some:
             raise DataError(self._emptiness())
 
-    def _note(self, source, found):
-        fault = Malformed(str(source.path), found.line, found.row)
+    def _note(self, source, line, reason):
+        fault = Malformed(str(source.path), line, reason)
         if self.on_malformed == "raise":
             raise DataError(f"{fault.file}, line {fault.line}: {fault.reason}.")
         self.malformed_count += 1
@@ -208,33 +209,26 @@ class Records:
         return f"{where}: there is no record in it ({why})."
 
     def _index(self):
+        """Places of each file, and how many records there are up to its end."""
         if self._places is None:
-            stamps = [source.stamp() for source in self._sources]
             for source in self._sources:
                 with source.opened():
                     pass  # what cannot be read by number is said before the pass
-            starts, sizes = array.array("q"), array.array("q")
-            counts = [0] * len(self._sources)
-            for i, found in self._scan():
-                starts.append(found.start)
-                sizes.append(max(found.stop - found.start, 0))
-                counts[i] += 1
-            self._places = _Places(
-                np.frombuffer(starts, np.int64),
-                np.frombuffer(sizes, np.int64),
-                np.cumsum(counts),
-                stamps,
-            )
+            self.malformed, self.malformed_count = [], 0
+            every = [self._places_of(source) for source in self._sources]
+            ends = np.cumsum([len(places.starts) for places in every])
+            if not ends[-1]:
+                raise DataError(self._emptiness())
+            self._places = every, ends
         return self._places
 
-
-class _Places(NamedTuple):
-    """Where each record stands: its bytes, the files' last ones, the files' stamps."""
-
-    starts: np.ndarray
-    sizes: np.ndarray
-    ends: np.ndarray
-    stamps: list
+    def _places_of(self, source):
+        strict = self.on_malformed == "raise"
+        places = find_places(source, stop_at_malformed=strict)
+        for line, reason in places.malformed:
+            self._note(source, line, reason)
+        self.malformed_count += places.malformed_count - len(places.malformed)
+        return places
 
 
 def find_files(paths):
