@@ -11,27 +11,25 @@ if TYPE_CHECKING:
     from zoo.tasks.masked_lm import MaskedLM
     from zoo.tasks.question_answerer import QuestionAnswerer
     from zoo.tasks.replaced_tokens import ReplacedTokenDetection
-    from zoo.tasks.sequence_to_sequence import (
-        SequenceToSequence,
-        Summarizer,
-        Translator,
-    )
+    from zoo.tasks.sequence_to_sequence import SequenceToSequence
+    from zoo.tasks.summarizer import Summarizer
     from zoo.tasks.text_classifier import TextClassifier
     from zoo.tasks.text_embedder import TextEmbedder
     from zoo.tasks.text_generator import TextGenerator
     from zoo.tasks.token_classifier import TokenClassifier
+    from zoo.tasks.translator import Translator
 
 _FILES = {
     "MaskedLM": "masked_lm",
     "QuestionAnswerer": "question_answerer",
     "ReplacedTokenDetection": "replaced_tokens",
     "SequenceToSequence": "sequence_to_sequence",
-    "Summarizer": "sequence_to_sequence",
+    "Summarizer": "summarizer",
     "TextClassifier": "text_classifier",
     "TextEmbedder": "text_embedder",
     "TextGenerator": "text_generator",
     "TokenClassifier": "token_classifier",
-    "Translator": "sequence_to_sequence",
+    "Translator": "translator",
 }
 
 __all__ = [

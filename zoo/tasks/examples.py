@@ -46,17 +46,7 @@ class Memory:
 
     def split(self, fraction):
         """The first examples, and the last `fraction` of them, as Keras does it."""
-        if not 0 < fraction < 1:
-            raise InputError(
-                f"validation_split={fraction}: expected a fraction between 0 and 1."
-            )
-        kept = int(self.size * (1 - fraction))
-        if not 0 < kept < self.size:
-            raise DataError(
-                f"validation_split={fraction} of {self.size} examples leaves "
-                f"{kept} to train on and {self.size - kept} to validate on. Pass more "
-                "examples, or validation_data."
-            )
+        kept = split_at(self.size, fraction)
         return self._part(slice(None, kept)), self._part(slice(kept, None))
 
     def _part(self, where):
@@ -129,9 +119,53 @@ def is_one_text(x):
     return isinstance(x, str | bytes)
 
 
+def holds_strings(x):
+    """Whether examples are strings, and not ids."""
+    if isinstance(x, tf.data.Dataset):
+        spec = x.element_spec
+        inputs = spec[0] if isinstance(spec, tuple) else spec
+        return any(s.dtype == tf.string for s in tf.nest.flatten(inputs))
+    if isinstance(x, dict):
+        return "text" in x
+    if isinstance(x, tf.Tensor):
+        return x.dtype == tf.string
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind in "OSU"
+    first = next(iter(x), None) if isinstance(x, list | tuple) else None
+    return not isinstance(first, int | list | tuple | np.ndarray)
+
+
 def check_top_k(top_k):
     if not isinstance(top_k, int | np.integer) or top_k < 1:
         raise InputError(f"top_k={top_k!r}: expected a whole number from 1 on.")
+
+
+def check_sizes(columns):
+    """Refuses columns, by name, of different lengths."""
+    sizes = {name: len(column) for name, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"the columns of x differ in length: {sizes}.")
+
+
+def split_at(size, fraction):
+    """How many of so many examples are trained on, where a fraction is held out.
+
+    Raises:
+        InputError: if it is no fraction.
+        DataError: if nothing is left on one side.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(
+            f"validation_split={fraction}: expected a fraction between 0 and 1."
+        )
+    kept = int(size * (1 - fraction))
+    if not 0 < kept < size:
+        raise DataError(
+            f"validation_split={fraction} of {size} examples leaves {kept} to train on "
+            f"and {size - kept} to validate on. Pass more examples, or "
+            "validation_data."
+        )
+    return kept
 
 
 # --- In memory ----------------------------------------------------------------------
@@ -181,10 +215,8 @@ def _read_columns(x):
         for name in COLUMNS
         if name == "text" or x.get(name) is not None
     }
-    sizes = {name: len(column) for name, column in columns.items()}
-    if len(set(sizes.values())) > 1:
-        raise InputError(f"the columns of x differ in length: {sizes}.")
-    if not sizes["text"]:
+    check_sizes(columns)
+    if not columns["text"].shape[0]:
         raise DataError("x is empty: there is no example.")
     return columns
 
@@ -239,10 +271,8 @@ def _read_numbers(x):
             "texts, or 'input_ids' (and maybe 'attention_mask', 'token_type_ids') for "
             "token ids."
         )
-    sizes = {name: len(value) for name, value in arrays.items()}
-    if len(set(sizes.values())) > 1:
-        raise InputError(f"the entries of x differ in length: {sizes}.")
-    if not sizes["input_ids"]:
+    check_sizes(arrays)
+    if not len(arrays["input_ids"]):
         raise DataError("x is empty: there is no example.")
     ragged = isinstance(x["input_ids"], tf.RaggedTensor) or _is_uneven(x["input_ids"])
     if ragged and "attention_mask" not in arrays:

@@ -65,6 +65,8 @@ class Form:
     Attributes:
         columns: What a file's columns are to a task -> how they are called where
             nobody says otherwise; "" is a column that need not be there.
+        text_column, answer_column: Which of them hold what `read_file` gives; None:
+            a file has no answers.
         parts: Keys of an input that is a dictionary; a pipeline takes them as names of
             its arguments as well.
         metric: Key of `measure` that says how good a model is, more being better; also
@@ -75,6 +77,8 @@ class Form:
     """
 
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "pair": ""}
+    text_column: ClassVar[str] = "text"
+    answer_column: ClassVar[str | None] = None
     parts: ClassVar[tuple[str, ...]] = ("text",)
     metric: ClassVar[str] = "accuracy"
     sample_model: ClassVar[str | None] = "minilm"
@@ -100,13 +104,14 @@ class Form:
             DataError: if the file cannot be read, is empty, or lacks a column.
             InputError: if the task has no such columns.
         """
-        if labelled:
+        if labelled and cls.answer_column is None:
             raise InputError(f"{cls.__name__} has no labels that a file could hold.")
         names = cls.name_columns(columns)
         return read_texts(
             path,
-            names["text"],
-            names["pair"],
+            names[cls.text_column],
+            names.get("pair"),
+            names[cls.answer_column] if labelled else None,
             encoding=encoding,
             file_format=file_format,
         )

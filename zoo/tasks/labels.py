@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zoo.errors import InputError
+from zoo.errors import DataError, InputError
 
 
 def label_names(labels):
@@ -39,3 +39,21 @@ def fits(had, labels):
     nameless = had == tuple(f"LABEL_{i}" for i in range(len(had)))
     same = labels is None or had == label_names(labels)
     return same or (nameless and len(had) == len(list(labels)))
+
+
+def never_seen(name, wrong, what, hint):
+    """The error of examples whose answers have labels that a model does not know.
+
+    Args:
+        name: Of the examples.
+        wrong: Counter of these labels.
+        what: What has them, such as "examples".
+        hint: From a label to a sentence that says which there are.
+    """
+    label, times = wrong.most_common(1)[0]
+    others = f", and {len(wrong) - 1} other such labels" * (len(wrong) > 1)
+    return DataError(
+        f"{name}: the label {label!r} was never seen in training, but {times:,} {what} "
+        f"have it{others}. {hint(label)} Correct or leave out these examples, or train "
+        "with some of them."
+    )

@@ -248,7 +248,7 @@ class MaskedLM(Task):
         }
 
     def _inputs(self):
-        return (*self._padding(), "attention_mask")
+        return (*self.padding(), "attention_mask")
 
     def _refuse(self, text, row):
         mask = self.tokenizer.mask_token

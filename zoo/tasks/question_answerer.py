@@ -1,10 +1,7 @@
 """QuestionAnswerer: the span of a context that answers a question, or none."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import keras
@@ -14,49 +11,19 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.data import batches
 from zoo.data.squad import read_squad
-from zoo.data.squad_scores import best_f1, squad_scores
-from zoo.errors import CheckpointError, DataError, InputError
-from zoo.export import export_saved_model
-from zoo.files import file_in, read_json
+from zoo.data.squad_scores import squad_scores
+from zoo.errors import CheckpointError, InputError
 from zoo.layers.linear import Linear
+from zoo.tasks import candidates, question_windows, spans
 from zoo.tasks import examples as forms
 from zoo.tasks import questions as question_forms
-from zoo.tasks import spans
+from zoo.tasks.answer_settings import SETTINGS, AnswerSettings
 from zoo.tasks.task import Task
 from zoo.tokenizers import splitting
 from zoo.training.losses import CrossEntropy
 from zoo.training.metrics import SpanMatch
 
-SETTINGS = "question_answering.json"
-CHUNK = 512  # questions that are encoded together
 STRINGS = tf.TensorSpec([None], tf.string)
-
-
-@dataclass(frozen=True)
-class AnswerSettings:
-    """How answers are sought; each is described in the head of QuestionAnswerer.
-
-    Raises:
-        InputError: if a value makes no sense.
-    """
-
-    doc_stride: int | None = None
-    max_question_length: int = 64
-    max_answer_length: int = 30
-    null_threshold: float | None = None
-    n_best: int = 20
-
-    def __post_init__(self):
-        for name, value in vars(self).items():
-            whole = type(value) is int and value > 0
-            number = type(value) in (int, float) and math.isfinite(value)
-            if value is None:
-                right = name in ("doc_stride", "null_threshold")
-            else:
-                right = number if name == "null_threshold" else whole
-            if not right:
-                wanted = "a number" if name == "null_threshold" else "a positive number"
-                raise InputError(f"{name}={value!r}: expected {wanted}.")
 
 
 def _setting(name):
@@ -98,7 +65,7 @@ class QuestionAnswerer(Task):
 
     architecture = "question_answering"
     columns: ClassVar = {}
-    parts = ("question", "context")
+    parts = served = ("question", "context")
     metric = "exact_match"
     usual_length = 384  # as in BERT's run_squad
 
@@ -164,20 +131,16 @@ class QuestionAnswerer(Task):
         return {**super().get_config(), **vars(self.settings)}
 
     def read_extras(self, directory):
-        if not (directory / SETTINGS).exists():
+        if (found := AnswerSettings.read(directory)) is None:
             return
-        found = read_json(file_in(directory, SETTINGS), limit=1 << 16)
-        length = found.pop("max_length", None)
+        self.settings, length = found
         try:
-            self.settings = AnswerSettings(**found)
             self.max_length = length
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise CheckpointError(f"{SETTINGS}: {error}") from error
 
     def write_extras(self, directory):
-        said = {"max_length": self._max_length, **vars(self.settings)}
-        text = json.dumps(said, indent=2)
-        (directory / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        self.settings.write(directory, self._max_length)
 
     # --- From questions to windows ----------------------------------------------------
 
@@ -211,109 +174,37 @@ class QuestionAnswerer(Task):
             longest_text=self.max_question_length,
             padding=None,
         )
-        names = (*self._padding(), "offsets")
+        names = (*self.padding(), "offsets")
         inputs = {
             name: windows.inputs[name] for name in names if name in windows.inputs
         }
         return windows._replace(inputs=inputs), spans.own_spans(windows)
 
-    def answer(self, columns):
-        """Strings to answers, as graph ops: what a SavedModel of this task serves.
+    def serve(self, columns):
+        """The answers to `question`s of `context`s, as `ask` gives them; all `[B]`.
 
-        Args:
-            columns: "question" and "context", string tensors `[B]`.
-
-        Returns:
-            dict: `answer`, string; `start` and `end`, int32, code points; `score`,
-            float32; all `[B]`. Without an answer "", 0 and 0.
+        `answer` (string), `start` and `end` (int32, code points), `score` (float32).
+        Without an answer "", 0 and 0. Windows are cut inside.
         """
         contexts = splitting.repair(columns["context"])
         windows, table = self.encode({**columns, "context": contexts})
         inputs = dict(windows.inputs)
-        offsets = inputs.pop("offsets")
-        logits = self(batches.pad(inputs, self._padding()), training=False)
+        inputs.pop("offsets")
+        logits = self(batches.pad(inputs, self.padding()), training=False)
         best = spans.best_spans(logits, table, longest=self.max_answer_length, count=1)
-        size, pair = tf.size(contexts), windows.pair
-        # A segment's maximum begins with the least number, which is above -inf.
-        score = tf.maximum(best["score"][:, 0], tf.float32.min)
-        top = tf.math.unsorted_segment_max(score, pair, size)
-        # The first window of those that have the best span; there is one at least.
-        places = tf.range(tf.size(pair))
-        winner = tf.where(score >= tf.gather(top, pair), places, tf.size(pair))
-        winner = tf.math.unsorted_segment_min(winner, pair, size)
-        null = tf.math.unsorted_segment_min(best["null"], pair, size)
-        # Of sums of exp, in units of the greatest.
-        nothing = top <= tf.float32.min
-        greatest = tf.where(nothing, 0.0, top)
-        if self.null_threshold is not None:
-            greatest = tf.maximum(greatest, null)
-        shares = tf.exp(best["total"] - tf.gather(greatest, pair))
-        total = tf.math.unsorted_segment_sum(shares, pair, size)
-        chosen = tf.exp(top - greatest)
-        if self.null_threshold is not None:
-            share = tf.exp(null - greatest)
-            total += share
-            nothing |= null - top > self.null_threshold
-            chosen = tf.where(nothing, share, chosen)
-        first = tf.gather(tf.cast(offsets.row_starts(), tf.int32), winner)
-        offsets = offsets.values
-        start = tf.gather(offsets[:, 0], first + tf.gather(best["start"][:, 0], winner))
-        end = tf.gather(offsets[:, 1], first + tf.gather(best["end"][:, 0], winner))
-        start, end = tf.where(nothing, 0, start), tf.where(nothing, 0, end)
-        return {
-            "answer": tf.strings.substr(contexts, start, end - start, "UTF8_CHAR"),
-            "start": start,
-            "end": end,
-            "score": tf.math.divide_no_nan(chosen, total),
-        }
+        return spans.best_of_windows(
+            best, windows, contexts, threshold=self.null_threshold
+        )
+
+    answer = serve
 
     def _windows(self, questions, *, labelled):
         """All windows of Questions, a WindowSet."""
         if not self.has_tokenizer:
             super()._read(questions.questions)  # the error that says so
-        encode, names = self._encoder(), list(self._padding())
-        found: dict[str, list] = {name: [] for name in (*names, "offsets")}
-        tables, examples, labels, problems = [], [], [], []
-        for start in range(0, len(questions), CHUNK):
-            part = questions.take(range(start, min(start + CHUNK, len(questions))))
-            columns = {
-                "question": tf.constant(part.questions),
-                "context": tf.constant(part.contexts),
-            }
-            windows, table = encode(columns)
-            table, example = table.numpy(), windows.pair.numpy()
-            kept = np.arange(len(table))
-            if labelled:
-                marks, reasons = spans.label(windows, table, part)
-                kept = np.flatnonzero([reasons[row] is None for row in example])
-                labels.append(marks[kept])
-                problems += [
-                    (start + row, reason)
-                    for row, reason in enumerate(reasons)
-                    if reason is not None
-                ]
-            for name in names:
-                found[name].append(tf.gather(windows.inputs[name], kept))
-            if not labelled:
-                found["offsets"].append(windows.inputs["offsets"].values.numpy())
-            tables.append(table[kept])
-            examples.append(start + example[kept])
-        if labelled:
-            spans.report_problems(problems, questions)
-        inputs = {name: tf.concat(found[name], 0) for name in names}
-        example = np.concatenate(examples)
-        weights = questions.weights
-        return spans.WindowSet(
-            inputs,
-            True,
-            labels=np.concatenate(labels) if labelled else None,
-            weights=None if weights is None or not labelled else weights[example],
-            table=np.concatenate(tables),
-            example=example,
-            offsets=None
-            if labelled
-            else np.concatenate([part.reshape(-1, 2) for part in found["offsets"]]),
-            splits=inputs["input_ids"].row_splits.numpy(),
+        names = list(self.padding())
+        return question_windows.cut(
+            questions, self._encoder(), names, labelled=labelled
         )
 
     def _batching(self, batch_size):
@@ -419,7 +310,7 @@ class QuestionAnswerer(Task):
             raise InputError("steps is for datasets; pass fewer examples.")
         given = question_forms.read(x)
         found = self._candidates(given, batch_size, verbose, callbacks)
-        return [self._best(each) for each in found]
+        return [self._ranked(each)[0] for each in found]
 
     def ask(self, question, context, *, top_k=1, batch_size=None):
         """The answers to questions.
@@ -456,7 +347,7 @@ class QuestionAnswerer(Task):
             return []
         found = self._candidates(question_forms.read(columns), batch_size)
         if top_k == 1:
-            answers = [self._best(each) for each in found]
+            answers = [self._ranked(each)[0] for each in found]
         else:
             answers = [self._ranked(each)[:top_k] for each in found]
         return answers[0] if single else answers
@@ -467,7 +358,9 @@ class QuestionAnswerer(Task):
         outputs = self._predict_windows(found, batch_size, verbose, callbacks)
         splits = np.searchsorted(found.example, np.arange(len(questions) + 1))
         return [
-            self._candidate(found, outputs, slice(start, stop), context)
+            candidates.of_windows(
+                found, outputs, slice(start, stop), context, n_best=self.n_best
+            )
             for start, stop, context in zip(
                 splits[:-1], splits[1:], questions.contexts, strict=True
             )
@@ -497,54 +390,8 @@ class QuestionAnswerer(Task):
         found = spans.best_spans(logits, about[:, 1:], longest=longest, count=count)
         return found, about[:, 0]
 
-    def _candidate(self, found, outputs, windows, context):
-        """Of one question: `(answers, null)`, best span first.
-
-        Each answer is `(score, start, end, answer)`; scores are sums of logits. `null`
-        is that of having none. With them comes the log of the sum of all.
-        """
-        scores = outputs["score"][windows].ravel().astype(np.float64)
-        order = np.argsort(-scores, kind="stable")[: self.n_best]
-        order = order[np.isfinite(scores[order])]
-        window = order // self.n_best + windows.start
-        start, end = (
-            found.offsets[
-                found.splits[window] + outputs[name][windows].ravel()[order], side
-            ].tolist()
-            for side, name in enumerate(("start", "end"))
-        )
-        answers = [
-            (float(scores[place]), a, z, context[a:z])
-            for place, a, z in zip(order, start, end, strict=True)
-        ]
-        null = float(outputs["null"][windows].min())
-        total = np.logaddexp.reduce(outputs["total"][windows].astype(np.float64))
-        return answers, null, float(total)
-
-    def _ranked(self, candidates):
-        """Answers of one question, best first; no answer is one where it may be."""
-        answers, null, total = candidates
-        rows = list(answers)
-        if self.null_threshold is not None:
-            total = float(np.logaddexp(total, null))
-            none = (null, 0, 0, "")
-            if _difference(candidates) > self.null_threshold:
-                rows.insert(0, none)
-            else:
-                behind = [row for row in rows[1:] if row[0] >= null]
-                rows.insert(1 + len(behind), none)
-        return [
-            {
-                "answer": text,
-                "start": start,
-                "end": end,
-                "score": math.exp(min(score - total, 0.0)),
-            }
-            for score, start, end, text in rows
-        ] or [{"answer": "", "start": 0, "end": 0, "score": 0.0}]
-
-    def _best(self, candidates):
-        return self._ranked(candidates)[0]
+    def _ranked(self, found):
+        return found.ranked(self.null_threshold)
 
     def null_scores(self, x, *, batch_size=None):
         """How much better having no answer is than the best one, for each example.
@@ -554,7 +401,7 @@ class QuestionAnswerer(Task):
             takes it as the odds of no answer.
         """
         found = self._candidates(question_forms.read(x), batch_size)
-        return np.array([_difference(each) for each in found])
+        return np.array([each.difference for each in found])
 
     def tune_null_threshold(self, x, y=None, *, batch_size=None):
         """Sets `null_threshold` so that F1 on these examples is greatest.
@@ -567,26 +414,9 @@ class QuestionAnswerer(Task):
         """
         given = question_forms.read(x, y, answered=True)
         found = self._candidates(given, batch_size)
-        differences = np.array([_difference(each) for each in found])
-        rows = zip(found, given.answers, strict=True)
-        gains, empty = [], 0.0
-        for (answers, _, _), right in rows:
-            texts = [answer.text for answer in right]
-            none = best_f1("", texts)
-            empty += none
-            gains.append(best_f1(answers[0][3] if answers else "", texts) - none)
-        order = np.argsort(differences, kind="stable")
-        sums = np.concatenate([[0.0], np.cumsum(np.array(gains)[order])])
-        ranked = differences[order]
-        finite = ranked[np.isfinite(ranked)]
-        if not len(finite):
-            raise DataError("no context of these examples has a token.")
-        edges = [finite[0] - 1, *(finite[:-1] / 2 + finite[1:] / 2), finite[-1] + 1]
-        # Between equal differences there is no threshold.
-        allowed = [0, *(np.flatnonzero(np.diff(finite) > 0) + 1), len(finite)]
-        best = max(allowed, key=lambda count: sums[count])
-        self.null_threshold = float(edges[best])
-        return self.null_threshold, float((empty + sums[best]) / len(given))
+        right = [[answer.text for answer in answers] for answers in given.answers]
+        self.null_threshold, f1 = candidates.best_threshold(found, right)
+        return self.null_threshold, f1
 
     # --- Files, pipelines, measures ---------------------------------------------------
 
@@ -642,40 +472,4 @@ class QuestionAnswerer(Task):
         given = question_forms.read(examples.inputs, examples.answers, answered=True)
         found = self._candidates(given, batch_size)
         right = [[answer.text for answer in answers] for answers in given.answers]
-        return squad_scores([self._best(each)["answer"] for each in found], right)
-
-    def export_saved_model(self, directory, *, version=None):
-        """Writes a SavedModel that maps questions and contexts to answers.
-
-        Its signature `serving_default` takes `question` and `context` (string `[B]`)
-        and gives `answer` (string), `start`, `end` (int32) and `score` (float32), all
-        `[B]`, as `ask` does; windows are cut inside. It needs TensorFlow and TF Text
-        to run, neither zoo nor Keras.
-
-        Args:
-            directory: Where to write.
-            version: None writes into `directory` itself; a number into a directory of
-                that name below, as TF Serving wants it.
-
-        Returns:
-            Path of the directory with `saved_model.pb`.
-        """
-        columns = {
-            name: tf.TensorSpec([None], tf.string, name=name) for name in self.parts
-        }
-
-        def serve(question, context):
-            return self.answer({"question": question, "context": context})
-
-        return export_saved_model(
-            directory,
-            {"serving_default": (serve, columns)},
-            resources=[self.tokenizer],
-            version=version,
-        )
-
-
-def _difference(candidates):
-    """How much better having no answer is than the best one."""
-    answers, null, _ = candidates
-    return null - answers[0][0] if answers else math.inf
+        return squad_scores([self._ranked(each)[0]["answer"] for each in found], right)

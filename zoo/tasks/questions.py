@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import DataError, InputError
+from zoo.tasks.examples import check_sizes, split_at
 from zoo.tasks.form import ExampleSet
 
 FORM = (
@@ -62,17 +63,7 @@ class Questions:
 
     def split(self, fraction):
         """The first ones, and the last `fraction` of them."""
-        if not 0 < fraction < 1:
-            raise InputError(
-                f"validation_split={fraction}: expected a fraction between 0 and 1."
-            )
-        kept = int(len(self) * (1 - fraction))
-        if not 0 < kept < len(self):
-            raise DataError(
-                f"validation_split={fraction} of {len(self)} examples leaves {kept} to "
-                f"train on and {len(self) - kept} to validate on. Pass more examples, "
-                "or validation_data."
-            )
+        kept = split_at(len(self), fraction)
         return self.take(range(kept)), self.take(range(kept, len(self)))
 
 
@@ -179,9 +170,7 @@ def _rows(x):
                 "there is ask(question, context)."
             )
         columns = {name: list(column) for name, column in columns.items()}
-        sizes = {name: len(column) for name, column in columns.items()}
-        if len(set(sizes.values())) > 1:
-            raise InputError(f"the columns of x differ in length: {sizes}.")
+        check_sizes(columns)
         names = list(columns)
         return [
             dict(zip(names, row, strict=True))

@@ -1,6 +1,6 @@
-"""SequenceToSequence: texts to texts, with an encoder-decoder; Translator, Summarizer.
+"""SequenceToSequence: texts to texts, with an encoder-decoder.
 
-Every such task is the same model, T5 (Raffel et al. 2019, arXiv:1910.10683); they
+Every task of writing is the same model, T5 (Raffel et al. 2019, arXiv:1910.10683); they
 differ in how answers are measured, and in what their sources begin with.
 """
 
@@ -17,9 +17,7 @@ from zoo.errors import InputError
 from zoo.families.t5 import FIXED as T5_FIXED
 from zoo.models.encoder_decoder import T5Model
 from zoo.tasks import examples as forms
-from zoo.tasks.form import ExampleSet, read_texts
-from zoo.tasks.task import BATCH_SIZE, TextTask
-from zoo.tasks.text_scores import summary_scores, translation_scores
+from zoo.tasks.text_task import BATCH_SIZE, TextTask
 from zoo.training.labels import IGNORED
 
 ENCODED_AT_ONCE = 1024  # sources, before they are batched by length
@@ -45,7 +43,7 @@ class SequenceToSequence(TextTask, T5Model):
     """
 
     columns: ClassVar = {"source": "source", "target": "target"}
-    parts = ("text",)
+    text_column, answer_column = "source", "target"
     usual_length = 512
     sample_model = None
     task_name = "text2text"  # in task_specific_params; others may begin with it
@@ -165,8 +163,8 @@ class SequenceToSequence(TextTask, T5Model):
             rows["labels"] = found["input_ids"]
         return rows
 
-    def _padding(self):
-        return {"input_ids": super()._padding()["input_ids"], "labels": IGNORED}
+    def padding(self):
+        return {"input_ids": super().padding()["input_ids"], "labels": IGNORED}
 
     def _batching(self, batch_size):
         found = super()._batching(batch_size)
@@ -183,13 +181,13 @@ class SequenceToSequence(TextTask, T5Model):
 
     def fit(self, x=None, y=None, *args, seed=None, **kwargs):
         """As `TextTask.fit` for strings, as `T5Model.fit` for ids."""
-        if holds_strings(x):
+        if forms.holds_strings(x):
             return super().fit(x, y, *args, seed=seed, **kwargs)
         return super(TextTask, self).fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `TextTask.evaluate` for strings, as `T5Model.evaluate` for ids."""
-        if holds_strings(x) or kwargs.get("_use_cached_eval_dataset"):
+        if forms.holds_strings(x) or kwargs.get("_use_cached_eval_dataset"):
             return super().evaluate(x, y, *args, **kwargs)
         return super(TextTask, self).evaluate(x, y, *args, **kwargs)
 
@@ -373,19 +371,6 @@ class SequenceToSequence(TextTask, T5Model):
 
     # --- Files ------------------------------------------------------------------------
 
-    @classmethod
-    def read_file(
-        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
-    ):
-        names = cls.name_columns(columns)
-        return read_texts(
-            path,
-            names["source"],
-            label=names["target"] if labelled else None,
-            encoding=encoding,
-            file_format=file_format,
-        )
-
     def read_extras(self, directory):
         super().read_extras(directory)
         given = json.loads((directory / "config.json").read_bytes())
@@ -427,64 +412,6 @@ class SequenceToSequence(TextTask, T5Model):
         given = self.predict(examples.inputs, batch_size, verbose=0)
         same = [g == e for g, e in zip(given, examples.answers, strict=True)]
         return {**scores(given, examples.answers), "exact": float(np.mean(same))}
-
-
-@keras.saving.register_keras_serializable(package="zoo")
-class Translator(SequenceToSequence):
-    """Texts to their translations; measured by BLEU and chrF."""
-
-    metric = "bleu"
-    task_name = "translation"
-
-    @classmethod
-    def read_sample(cls, language="de"):
-        """What programs say to their users, in English and German (or "zh")."""
-        from zoo.data.pairs import interface_texts
-
-        sources, targets = interface_texts(language)
-        report = f"interface texts: {len(sources):,} pairs, English to {language}"
-        return ExampleSet(sources, targets, "interface texts", report)
-
-    def measure(self, examples, *, batch_size=None):
-        """BLEU, chrF (sacreBLEU's), and the share of answers that are the reference."""
-        return self._measured(examples, batch_size, translation_scores)
-
-
-@keras.saving.register_keras_serializable(package="zoo")
-class Summarizer(SequenceToSequence):
-    """Texts to short ones that say the same; measured by ROUGE."""
-
-    metric = "rougeL"
-    task_name = "summarization"
-
-    @classmethod
-    def read_sample(cls):
-        """Long and short descriptions of Debian's packages."""
-        from zoo.data.pairs import package_descriptions
-
-        long, short = package_descriptions()
-        report = f"package descriptions: {len(long):,} pairs"
-        return ExampleSet(long, short, "package descriptions", report)
-
-    def measure(self, examples, *, batch_size=None):
-        """ROUGE-1, -2, -L (rouge-score's), and the share of answers that are right."""
-        return self._measured(examples, batch_size, summary_scores)
-
-
-def holds_strings(x):
-    """Whether examples are strings, and not ids."""
-    if isinstance(x, tf.data.Dataset):
-        spec = x.element_spec
-        inputs = spec[0] if isinstance(spec, tuple) else spec
-        return any(s.dtype == tf.string for s in tf.nest.flatten(inputs))
-    if isinstance(x, dict):
-        return "text" in x
-    if isinstance(x, tf.Tensor):
-        return x.dtype == tf.string
-    if isinstance(x, np.ndarray):
-        return x.dtype.kind in "OSU"
-    first = next(iter(x), None) if isinstance(x, list | tuple) else None
-    return not isinstance(first, int | list | tuple | np.ndarray)
 
 
 @batches.plain

@@ -108,6 +108,55 @@ def best_spans(logits, table, *, longest, count):
     }
 
 
+def best_of_windows(best, windows, contexts, *, threshold):
+    """The answer to each question out of the best spans of its windows, as graph ops.
+
+    Args:
+        best: As of `best_spans` with a count of 1.
+        windows: zoo.tokenizers.windows.Windows, with offsets.
+        contexts: Strings `[B]`.
+        threshold: As of `QuestionAnswerer.null_threshold`.
+
+    Returns:
+        dict: `answer`, string; `start` and `end`, int32, code points; `score`,
+        float32, its probability; all `[B]`. Without an answer "", 0 and 0.
+    """
+    size, pair = tf.size(contexts), windows.pair
+    # A segment's maximum begins with the least number, which is above -inf.
+    score = tf.maximum(best["score"][:, 0], tf.float32.min)
+    top = tf.math.unsorted_segment_max(score, pair, size)
+    # The first window of those that have the best span; there is one at least.
+    places = tf.range(tf.size(pair))
+    winner = tf.where(score >= tf.gather(top, pair), places, tf.size(pair))
+    winner = tf.math.unsorted_segment_min(winner, pair, size)
+    null = tf.math.unsorted_segment_min(best["null"], pair, size)
+    # Of sums of exp, in units of the greatest.
+    nothing = top <= tf.float32.min
+    greatest = tf.where(nothing, 0.0, top)
+    if threshold is not None:
+        greatest = tf.maximum(greatest, null)
+    shares = tf.exp(best["total"] - tf.gather(greatest, pair))
+    total = tf.math.unsorted_segment_sum(shares, pair, size)
+    chosen = tf.exp(top - greatest)
+    if threshold is not None:
+        share = tf.exp(null - greatest)
+        total += share
+        nothing |= null - top > threshold
+        chosen = tf.where(nothing, share, chosen)
+    offsets = windows.inputs["offsets"]
+    first = tf.gather(tf.cast(offsets.row_starts(), tf.int32), winner)
+    offsets = offsets.values
+    start = tf.gather(offsets[:, 0], first + tf.gather(best["start"][:, 0], winner))
+    end = tf.gather(offsets[:, 1], first + tf.gather(best["end"][:, 0], winner))
+    start, end = tf.where(nothing, 0, start), tf.where(nothing, 0, end)
+    return {
+        "answer": tf.strings.substr(contexts, start, end - start, "UTF8_CHAR"),
+        "start": start,
+        "end": end,
+        "score": tf.math.divide_no_nan(chosen, total),
+    }
+
+
 def label(windows, table, questions):
     """First and last place of the answer in each window, and what cannot be learnt.
 

@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.errors import DataError, InputError
-from zoo.export import export_saved_model
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
-from zoo.tasks.form import ExampleSet, read_texts, texts_of
-from zoo.tasks.labels import fits, label_names
-from zoo.tasks.task import Task, require
+from zoo.tasks.checks import require
+from zoo.tasks.form import ExampleSet, texts_of
+from zoo.tasks.labels import fits, label_names, never_seen
+from zoo.tasks.task import Task
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -38,6 +38,7 @@ class TextClassifier(Task):
     architecture = "sequence_classification"
     reads_first = 1
     columns: ClassVar = {"text": "text", "pair": "", "label": "label"}
+    answer_column = "label"
     parts = ("text", "pair")
 
     def __init__(self, config, *, labels=None, **kwargs):
@@ -126,51 +127,13 @@ class TextClassifier(Task):
             answers = [answer[0] for answer in answers]
         return answers[0] if single else answers
 
-    def export_saved_model(self, directory, *, version=None):
-        """Writes a SavedModel that maps strings to labels, for TF Serving.
-
-        Its signature `serving_default` takes `text` (string `[B]`) and gives `label`
-        (string `[B]`) and `probabilities` (float32 `[B, C]`). It needs TensorFlow and
-        TF Text to run, neither zoo nor Keras.
-
-        Args:
-            directory: Where to write.
-            version: None writes into `directory` itself; a number into a directory of
-                that name below, as TF Serving wants it.
-
-        Returns:
-            Path of the directory with `saved_model.pb`.
-        """
-        names = tf.constant(self.labels)
-        columns = {"text": tf.TensorSpec([None], tf.string, name="text")}
-
-        def serve(text):
-            probabilities = self.answer({"text": text})
-            best = tf.argmax(probabilities, -1)
-            return {"label": tf.gather(names, best), "probabilities": probabilities}
-
-        return export_saved_model(
-            directory,
-            {"serving_default": (serve, columns)},
-            resources=[self.tokenizer],
-            version=version,
-        )
+    def serve(self, columns):
+        """`label` (string `[B]`) and `probabilities` (float32 `[B, C]`) of `text`."""
+        probabilities = self.answer(columns)
+        best = tf.gather(tf.constant(self.labels), tf.argmax(probabilities, -1))
+        return {"label": best, "probabilities": probabilities}
 
     # --- Examples of files, answers in plain Python -----------------------------------
-
-    @classmethod
-    def read_file(
-        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
-    ):
-        names = cls.name_columns(columns)
-        return read_texts(
-            path,
-            names["text"],
-            names["pair"],
-            names["label"] if labelled else None,
-            encoding=encoding,
-            file_format=file_format,
-        )
 
     @classmethod
     def read_sample(cls):
@@ -196,13 +159,7 @@ class TextClassifier(Task):
         known = self._numbers_by_name()
         wrong = Counter(label for label in examples.answers if label not in known)
         if wrong:
-            name, times = wrong.most_common(1)[0]
-            others = f", and {len(wrong) - 1} other such labels" * (len(wrong) > 1)
-            raise DataError(
-                f"{examples.name}: the label {name!r} was never seen in training, but "
-                f"{times:,} examples have it{others}. {self._hint(name)} Correct or "
-                "leave out these examples, or train with some of them."
-            )
+            raise never_seen(examples.name, wrong, "examples", self._hint)
 
     def respond(self, inputs, *, batch_size=None, top_k=1):
         """As `classify`, for a list."""

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.errors import InputError
-from zoo.export import export_saved_model
 from zoo.tasks import examples as forms
 from zoo.tasks.form import texts_of
 from zoo.tasks.pooling import Pooling, pool
@@ -127,32 +126,9 @@ class TextEmbedder(Task):
         """Features of an embedding."""
         return self.config.hidden_size * len(self.pooling.modes)
 
-    def export_saved_model(self, directory, *, version=None):
-        """Writes a SavedModel that maps strings to embeddings, for TF Serving.
-
-        Its signature `serving_default` takes `text` (string `[B]`) and gives
-        `embedding` (float32 `[B, D]`). It needs TensorFlow and TF Text to run, neither
-        zoo nor Keras.
-
-        Args:
-            directory: Where to write.
-            version: None writes into `directory` itself; a number into a directory of
-                that name below, as TF Serving wants it.
-
-        Returns:
-            Path of the directory with `saved_model.pb`.
-        """
-        columns = {"text": tf.TensorSpec([None], tf.string, name="text")}
-
-        def serve(text):
-            return {"embedding": self.answer({"text": text})}
-
-        return export_saved_model(
-            directory,
-            {"serving_default": (serve, columns)},
-            resources=[self.tokenizer],
-            version=version,
-        )
+    def serve(self, columns):
+        """`embedding` (float32 `[B, D]`) of `text`."""
+        return {"embedding": self.answer(columns)}
 
     # --- Files ------------------------------------------------------------------------
 

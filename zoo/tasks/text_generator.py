@@ -10,7 +10,7 @@ from zoo.data.encoded import encode_texts
 from zoo.data.packing import pack, packed_batches
 from zoo.errors import DataError, InputError
 from zoo.models.decoder import GPTModel
-from zoo.tasks.form import ExampleSet, Form, read_texts
+from zoo.tasks.form import ExampleSet, Form
 
 BATCH_SIZE = 32
 LONGEST_ROW = 512  # tokens, where nobody says more
@@ -149,13 +149,8 @@ class TextGenerator(Form, GPTModel):
     # --- Examples of files, answers in plain Python ---------------------------------
 
     @classmethod
-    def read_file(
-        cls, path, columns=None, *, labelled=True, encoding="utf-8", file_format=None
-    ):
-        names = cls.name_columns(columns)
-        return read_texts(
-            path, names["text"], encoding=encoding, file_format=file_format
-        )
+    def read_file(cls, path, columns=None, *, labelled=True, **options):
+        return super().read_file(path, columns, labelled=False, **options)
 
     @classmethod
     def read_sample(cls):

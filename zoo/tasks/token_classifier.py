@@ -1,34 +1,28 @@
 """TokenClassifier: a label for each word, and the entities that labels spell out."""
 
 import dataclasses
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
-from zoo.data import batches, tags
+from zoo.data import tags
 from zoo.data.conll import is_json_lines, read_conll, read_marked_texts
 from zoo.errors import DataError, InputError
-from zoo.export import export_saved_model
 from zoo.layers.crf import Crf
 from zoo.layers.linear import Linear
-from zoo.tasks import entities, tagged, token_labels, words
+from zoo.tasks import entities, tagged, tagged_windows, token_labels
 from zoo.tasks import examples as forms
+from zoo.tasks.entity_finder import EntityFinder
 from zoo.tasks.form import ExampleSet, read_texts
-from zoo.tasks.labels import fits, label_names
-from zoo.tasks.task import BATCH_SIZE, Task
+from zoo.tasks.labels import fits, label_names, never_seen
+from zoo.tasks.task import Task
 from zoo.training.labels import IGNORED, counted
 from zoo.training.losses import CrossEntropy
 from zoo.training.metrics import TokenAccuracy
-
-logger = logging.getLogger("zoo")
-
-CHUNK = 1024  # texts that are encoded at a time
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -41,15 +35,6 @@ class PathLikelihood(CrossEntropy):
     def __init__(self, *, name="path_likelihood", **kwargs):
         kwargs.pop("label_smoothing", None)
         super().__init__(name=name, **kwargs)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedWords(forms.Memory):
-    """Windows of ids in memory, ragged, their labels among the inputs."""
-
-    @property
-    def rest(self):
-        return () if self.weights is None else (self.weights,)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -108,9 +93,7 @@ class TokenClassifier(Task):
             self.crf = Crf(
                 len(self.labels), stddev=config.initializer_range, name="crf"
             )
-        self._names = tagged.Names(self.labels)
-        self._decode = entities.Decoder(self.labels)
-        self._functions = {}
+        self._finder = EntityFinder(self)
         self.build()
 
     @classmethod
@@ -146,7 +129,7 @@ class TokenClassifier(Task):
     @property
     def types(self) -> tuple[str, ...]:
         """Types of entities, in the order in which labels name them."""
-        return self._names.types
+        return self._finder.names.types
 
     def build_head(self):
         self.classifier.build((None, None, self.config.hidden_size))
@@ -236,172 +219,22 @@ class TokenClassifier(Task):
         return answers
 
     def _answers(self, sentences, batch_size):
-        """Entities of each text, or tags where words were given."""
         size = self._batching(batch_size).batch_size
-        order = sorted(
-            range(len(sentences.texts)), key=lambda i: len(sentences.texts[i])
-        )
-        answers = [None] * len(order)
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            part = sentences.part(rows)
-            found = _as_numpy(self._call(self._find, part))
-            say = self._entities if part.words is None else self._tags
-            for row, answer in zip(rows, say(part, found), strict=True):
-                answers[row] = answer
-        return answers
+        return self._finder.answers(sentences, size)
 
-    def _entities(self, sentences, found):
-        for i, text in enumerate(sentences.texts):
-            columns = (found[name][i] for name in ("kind", "start", "end", "score"))
-            yield [
-                {
-                    "entity": self.types[kind],
-                    "start": int(start),
-                    "end": int(end),
-                    "text": text[start:end],
-                    "score": float(score),
-                }
-                for _, kind, start, end, score in zip(
-                    range(found["count"][i]), *columns, strict=False
-                )
-            ]
+    def serve(self, columns):
+        """The entities of `text`.
 
-    def _tags(self, sentences, found):
-        outside = self._names.outside or 0
-        units, at = found["unit"], 0
-        first = 0  # unit of the text
-        for i, row in enumerate(sentences.words):
-            numbers, before = [], None
-            for unit in units[at : at + len(row)]:
-                number = outside
-                if unit >= 0:
-                    number = int(found["labels"][i, unit - first])
-                    if unit == before:
-                        number = self._names.continued(number)
-                    before = unit
-                numbers.append(number)
-            at += len(row)
-            first = first if before is None else before + 1
-            yield [self.labels[number] for number in numbers]
-
-    def _call(self, method, sentences):
-        """What a graph method gives for texts, or for words, traced once for each."""
-        state = (self.tokenizer, self.max_length, tuple(map(id, self.variables)))
-        if self._functions.get("state") != state:
-            self._functions = {"state": state}
-        given = _tensors(sentences)
-        key = (method.__name__, len(given))
-        if key not in self._functions:
-            signature = tf.nest.map_structure(
-                lambda x: tf.TensorSpec([None], x.dtype), given
-            )
-            self._functions[key] = tf.function(
-                method, input_signature=signature, autograph=False
-            )
-        return self._functions[key](*given)
-
-    def _read_words(self, texts, given=None):
-        return words.read(self.tokenizer, texts, given, max_length=self.max_length)
-
-    def _find(self, texts, given=None):
-        """Labels and entities of strings `[B]`, and maybe their words, as graph ops."""
-        reading = self._read_words(texts, given)
-        size = tf.shape(texts)[0]
-        ones = tf.ones_like(reading.row)
-        counts = tf.math.unsorted_segment_sum(ones, reading.row, size)
-        splits = tf.concat([[0], tf.cumsum(counts)], 0)
-        most = tf.maximum(tf.reduce_max(tf.concat([[1], counts], 0)), 1)
-        valid = tf.sequence_mask(counts, most)
-
-        def dense(x):
-            ragged = tf.RaggedTensor.from_row_splits(x, splits, validate=False)
-            return ragged.to_tensor(shape=tf.stack([-1, most, *x.shape[1:]]))
-
-        logits = dense(self._unit_logits(reading))
-        if self.crf is None:
-            labels = tf.argmax(logits, -1, output_type=tf.int32)
-            shares = tf.nn.softmax(logits)
-        else:
-            labels = self.crf.viterbi(logits, valid)
-            shares = self.crf.marginals(logits, valid)
-        scores = tf.gather(shares, labels, batch_dims=2)
-        found = entities.gather(self._decode(labels, valid), scores)
-        there = tf.sequence_mask(found.count, tf.shape(found.first)[1])
-        start = tf.gather(dense(reading.start), found.first, batch_dims=1)
-        end = tf.gather(dense(reading.end), found.last, batch_dims=1)
-        return {
-            "count": found.count,
-            "kind": found.kind,
-            "start": tf.where(there, start, 0),
-            "end": tf.where(there, end, 0),
-            "score": found.score,
-            "labels": labels,
-            "unit": reading.unit,
-        }
-
-    def _unit_logits(self, reading):
-        """Logits `[U, C]`, of so many windows at a time that memory is bounded."""
-        inputs = batches.pad(reading.inputs, self._padding())
-        rows = tf.shape(inputs["input_ids"])[0]
-        steps = tf.maximum((rows + BATCH_SIZE - 1) // BATCH_SIZE, 1)
-        shape = [None, None, len(self.labels)]
-        found = tf.TensorArray(
-            tf.float32, steps, infer_shape=False, element_shape=shape
-        )
-
-        def step(i, found):
-            part = slice(i * BATCH_SIZE, (i + 1) * BATCH_SIZE)
-            few = {name: x[part] for name, x in inputs.items()}
-            return i + 1, found.write(i, self(few, training=False))
-
-        _, found = tf.while_loop(
-            lambda i, _: i < steps, step, (0, found), parallel_iterations=1
-        )
-        places = tf.stack([reading.window, reading.column], 1)
-        logits = tf.gather_nd(tf.ensure_shape(found.concat(), shape), places)
-        return tf.ensure_shape(logits, [None, len(self.labels)])
-
-    def export_saved_model(self, directory, *, version=None):
-        """Writes a SavedModel that maps strings to their entities, for TF Serving.
-
-        Its signature `serving_default` takes `text` (string `[B]`) and gives `entity`
-        (string), `start` and `end` (int32, code points) and `score` (float32), all
-        `[B, E]`, and `count` (int32 `[B]`): how many of the E are of this text; behind
-        them stand "" and 0. It needs TensorFlow and TF Text to run, neither zoo nor
-        Keras.
-
-        Args:
-            directory: Where to write.
-            version: None writes into `directory` itself; a number into a directory of
-                that name below, as TF Serving wants it.
-
-        Returns:
-            Path of the directory with `saved_model.pb`.
+        `entity` (string), `start` and `end` (int32, code points) and `score` (float32),
+        all `[B, E]`, and `count` (int32 `[B]`): how many of the E are of this text;
+        behind them stand "" and 0.
         """
-        types = tf.constant([*self.types, ""])
-
-        def serve(text):
-            found = self._find(text)
-            there = tf.sequence_mask(found["count"], tf.shape(found["kind"])[1])
-            kind = tf.where(there, found["kind"], len(self.types))
-            names = ("start", "end", "score", "count")
-            return {
-                "entity": tf.gather(types, kind),
-                **{name: found[name] for name in names},
-            }
-
-        return export_saved_model(
-            directory,
-            {
-                "serving_default": (
-                    serve,
-                    {"text": tf.TensorSpec([None], tf.string, name="text")},
-                )
-            },
-            resources=[self.tokenizer],
-            version=version,
-        )
+        found = self._finder.find(columns["text"])
+        there = tf.sequence_mask(found["count"], tf.shape(found["kind"])[1])
+        kind = tf.where(there, found["kind"], len(self.types))
+        entity = tf.gather(tf.constant([*self.types, ""]), kind)
+        names = ("start", "end", "score", "count")
+        return {"entity": entity, **{name: found[name] for name in names}}
 
     # --- Examples of files, answers in plain Python -----------------------------------
 
@@ -470,13 +303,9 @@ class TokenClassifier(Task):
             known = {*self.types}
             wrong = Counter(kind for kind in kinds if kind not in known)
         if wrong:
-            name, times = wrong.most_common(1)[0]
-            others = f", and {len(wrong) - 1} other such labels" * (len(wrong) > 1)
-            raise DataError(
-                f"{examples.name}: the label {name!r} was never seen in training, but "
-                f"{times:,} words or entities have it{others}. Known are "
-                f"{', '.join(sorted(known)[:12])}. Correct or leave out these "
-                "examples, or train with some of them."
+            listed = f"Known are {', '.join(sorted(known)[:12])}."
+            raise never_seen(
+                examples.name, wrong, "words or entities", lambda label: listed
             )
 
     def respond(self, inputs, *, batch_size=None):
@@ -562,7 +391,15 @@ class TokenClassifier(Task):
                     "y is missing: pass the tags of each sentence, or the entities of "
                     "each text."
                 )
-            return self._encode_tagged(sentences, labels, weights)
+            weights = token_labels.read_weights(weights, len(sentences.texts))
+            self._batching(None)  # refuses a tokenizer of another model
+            return tagged_windows.encode(
+                sentences,
+                labels,
+                weights,
+                names=self._finder.names,
+                read=self._finder.read,
+            )
         if not needs_labels:
             return super()._read(x, labels, weights)
         if isinstance(x, tf.data.Dataset):
@@ -581,81 +418,6 @@ class TokenClassifier(Task):
         weights = token_labels.read_weights(weights, shape[0])
         return forms.Memory(found.inputs, False, labels, weights)
 
-    def _encode_tagged(self, sentences, answers, weights):
-        """Windows of ids, and in them the labels of words at their first pieces."""
-        count = len(sentences.texts)
-        weights = token_labels.read_weights(weights, count)
-        if sentences.words is None:
-            given = tagged.read_entities(answers, sentences.texts, self._names)
-        else:
-            given = tagged.read_tags(answers, sentences.words, self._names)
-        self._batching(None)  # refuses a tokenizer of another model
-        problems = _Problems()
-        parts, texts = [], []
-        for start in range(0, count, CHUNK):
-            rows = range(start, min(start + CHUNK, count))
-            part = sentences.part(rows)
-            reading = self._call(self._read_words, part)
-            inputs, reading = reading.inputs, _as_numpy(reading._replace(inputs={}))
-            say = (
-                self._labels_of_entities
-                if part.words is None
-                else self._labels_of_words
-            )
-            labels = say(part, reading, given[start : rows.stop], problems, start)
-            ids = inputs["input_ids"]
-            splits = ids.row_splits.numpy()
-            flat = np.full(splits[-1], IGNORED, np.int32)
-            flat[splits[reading.window] + reading.column] = labels
-            parts.append({**inputs, "labels": ids.with_values(flat)})
-            texts.append(reading.text + start)
-        problems.warn()
-        columns = {
-            name: tf.concat([part[name] for part in parts], 0) for name in parts[0]
-        }
-        if weights is not None:
-            weights = weights[np.concatenate(texts)]
-        return EncodedWords(columns, True, weights=weights)
-
-    def _labels_of_entities(self, sentences, reading, given, problems, first):
-        """Labels `[U]` of the units of some texts, the first of which is x[first]."""
-        bounds = np.searchsorted(reading.row, range(len(given) + 1))
-        found = [np.zeros(0, np.int32)]
-        for i, each in enumerate(given):
-            part = slice(bounds[i], bounds[i + 1])
-            if not each and self._names.outside is None:
-                raise InputError(
-                    f"y[{first + i}] is empty, but the labels {self._names.labels} "
-                    "have no 'O' for words outside of entities."
-                )
-            marked = tagged.mark(
-                each, reading.start[part], reading.end[part], self._names
-            )
-            found.append(marked.labels)
-            for problem in ("missed", "widened", "overlapping"):
-                for entity in getattr(marked, problem):
-                    text = sentences.texts[i][entity.start : entity.end]
-                    problems.add(
-                        problem,
-                        f"x[{first + i}], {entity.start} to {entity.end}: {text!r}",
-                    )
-        return np.concatenate(found)
-
-    def _labels_of_words(self, sentences, reading, given, problems, first):
-        """The same where each word has a label."""
-        flat = np.concatenate([*given, np.zeros(0, np.int32)])
-        has = reading.unit >= 0
-        _, begins = np.unique(reading.unit[has], return_index=True)
-        quiet = (self._names.outside, IGNORED)
-        for place in np.flatnonzero(
-            ~has & ~np.isin(flat, [q for q in quiet if q is not None])
-        ):
-            row = int(np.searchsorted(reading.words.splits, place, side="right")) - 1
-            column = place - reading.words.splits[row]
-            word = sentences.words[row][column]
-            problems.add("lost", f"x[{first + row}][{column}]: {word!r}")
-        return flat[has][begins]
-
     def _batching(self, batch_size):
         batching = super()._batching(batch_size)
         return dataclasses.replace(
@@ -663,36 +425,12 @@ class TokenClassifier(Task):
         )
 
     def _training_data(self, found, *args):
-        return _with_labels_apart(super()._training_data(found, *args), found)
+        data = super()._training_data(found, *args)
+        return tagged_windows.with_labels_apart(data, found)
 
     def _data(self, found, *args, **options):
-        return _with_labels_apart(super()._data(found, *args, **options), found)
-
-
-class _Problems:
-    """What could not be learnt from, counted, with the first of each kind."""
-
-    SAID: ClassVar = {
-        "missed": "entities left out that match no word",
-        "widened": "entities widened to whole words",
-        "overlapping": "entities left out that overlap an earlier one",
-        "lost": "tags left out of words that the tokenizer makes nothing of",
-    }
-
-    def __init__(self):
-        self.found = {}
-
-    def add(self, kind, where):
-        self.found.setdefault(kind, []).append(where)
-
-    def warn(self):
-        for kind, places in self.found.items():
-            logger.warning(
-                "TokenClassifier: %s: %d (first: %s)",
-                self.SAID[kind],
-                len(places),
-                places[0],
-            )
+        data = super()._data(found, *args, **options)
+        return tagged_windows.with_labels_apart(data, found)
 
 
 def _number(name, value):
@@ -703,33 +441,3 @@ def _number(name, value):
             f"the {name} column is {value!r}; a CoNLL file's columns are numbers, 0 "
             "for the first, -1 for the last."
         ) from None
-
-
-def _tensors(sentences):
-    """Texts, and their words where these were given, as `words.read` takes them."""
-    texts = [text.encode() for text in sentences.texts]
-    texts = tf.constant(texts, tf.string, shape=[len(texts)])
-    spans = sentences.spans()
-    if spans is None:
-        return (texts,)
-    dtypes = (tf.int64, tf.int32, tf.int32)
-    return texts, words.Spans(*map(tf.constant, spans, dtypes))
-
-
-def _as_numpy(structure):
-    return tf.nest.map_structure(lambda x: x.numpy(), structure)
-
-
-def _with_labels_apart(data, found):
-    """Keras's arguments, in which labels stand among the inputs, with them as y."""
-    if isinstance(found, EncodedWords):
-        data["x"] = data["x"].map(batches.plain(_apart))
-    return data
-
-
-def _apart(inputs, *weights):
-    return (
-        {name: x for name, x in inputs.items() if name != "labels"},
-        inputs["labels"],
-        *weights,
-    )
