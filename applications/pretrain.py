@@ -21,7 +21,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from applications.curves import Curve, draw_losses
 from applications.lstm import make_lstm, with_labels
 from applications.ngrams import NGrams
 from applications.small_models import make_model
@@ -34,6 +33,7 @@ from zoo.data.samples import addresses
 from zoo.data.span_corruption import span_batches
 from zoo.errors import DataError, ZooError
 from zoo.tasks.runs import make_output, write_results
+from zoo.training.curves import Curve, draw_losses
 from zoo.training.labels import IGNORED, decoder_inputs
 
 OBJECTIVES = {  # the kind of vocabulary, and what is compared

@@ -20,7 +20,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from applications.curves import Curve, draw_losses
 from applications.lstm import LSTMWriter, make_lstm, with_labels
 from applications.ngrams import NGrams
 from zoo import TensorBoard, TextGenerator, Tokenizer, TransformerConfig
@@ -33,6 +32,7 @@ from zoo.export import run_in_clean_process
 from zoo.tasks.diversity import distinct
 from zoo.tasks.form import ExampleSet
 from zoo.tasks.runs import make_output, write_results
+from zoo.training.curves import Curve, draw_losses
 
 WRITTEN = 64  # texts that each model writes
 SHOWN = 3  # of them in TensorBoard, after each epoch, and at the end

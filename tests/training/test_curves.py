@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoo.training.curves import Curve
+from zoo.training.curves import Curve, draw_losses
 
 
 def test_steps_have_values_of_their_own_and_epochs_the_held_out_ones(tmp_path):
@@ -20,3 +20,17 @@ def test_steps_have_values_of_their_own_and_epochs_the_held_out_ones(tmp_path):
     untrained = {"loss": 4.0, "f1": 0.1}
     curve.draw(tmp_path / "x.png", untrained=untrained, compared={"baseline": 0.3})
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_losses_of_several_trainings_stand_in_one_picture(tmp_path):
+    curves = {name: Curve("loss") for name in ("GPT", "LSTM")}
+    for slow, curve in enumerate(curves.values()):
+        for epoch in range(2):
+            curve.on_epoch_begin(epoch)
+            curve.on_train_batch_end(0, {"loss": 3.0 - epoch + slow})
+            curve.on_epoch_end(epoch, {"val_loss": 3.5 - epoch + slow})
+    draw_losses(tmp_path / "both.png", curves, constant={"5-gram": 2.0})
+    both = (tmp_path / "both.png").read_bytes()
+    draw_losses(tmp_path / "one.png", {"GPT": curves["GPT"]}, constant={})
+    assert both.startswith(b"\x89PNG")
+    assert both != (tmp_path / "one.png").read_bytes()
