@@ -24,7 +24,7 @@ import tensorflow as tf
 from applications.lstm import make_lstm, with_labels
 from applications.ngrams import NGrams
 from applications.small_models import make_model
-from zoo import Tokenizer
+from zoo import TensorBoard, Tokenizer
 from zoo.data.encoded import encode_texts
 from zoo.data.masking import masked_batches
 from zoo.data.packing import pack, packed_batches, packed_rows
@@ -149,7 +149,7 @@ def train(model, batches, held_out, steps, measure, logs):
         epochs=checks,
         steps_per_epoch=steps // checks,
         validation_data=held_out,
-        callbacks=[keras.callbacks.TensorBoard(logs), curve],
+        callbacks=[TensorBoard(logs), curve],
         verbose=2,
     )
     return curve, time.perf_counter() - began

@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from zoo import QuestionAnswerer
+from zoo import QuestionAnswerer, TensorBoard
 from zoo.data.constructed_questions import SENTENCE, spans_of
 from zoo.data.samples import fetch
 from zoo.data.squad import write_predictions
@@ -165,7 +165,7 @@ def main(arguments=None):
         batch_size=flags.batch_size,
         epochs=flags.epochs,
         validation_data=(tune.inputs, tune.answers),
-        callbacks=[keras.callbacks.TensorBoard(output / "logs"), curve],
+        callbacks=[TensorBoard(output / "logs"), curve],
         seed=flags.seed,
     )
     fit_seconds = time.perf_counter() - fit_started

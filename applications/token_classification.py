@@ -16,7 +16,7 @@ from pathlib import Path
 
 import keras
 
-from zoo import TokenClassifier
+from zoo import TensorBoard, TokenClassifier
 from zoo.data import tags
 from zoo.data.samples import fetch
 from zoo.errors import ZooError
@@ -135,7 +135,7 @@ def main(arguments=None):
         batch_size=flags.batch_size,
         epochs=flags.epochs,
         validation_data=(held_out.inputs, held_out.answers),
-        callbacks=[keras.callbacks.TensorBoard(output / "logs"), curve],
+        callbacks=[TensorBoard(output / "logs"), curve],
         seed=flags.seed,
     )
     fit_seconds = time.perf_counter() - fit_started

@@ -4,8 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-import keras
-
+from zoo import TensorBoard
 from zoo.errors import DataError
 from zoo.export import run_in_clean_process
 from zoo.tasks.runs import make_output, write_results
@@ -94,7 +93,7 @@ def train_model(kind, flags, train, held_out):
         epochs=checks,
         steps_per_epoch=flags.steps // checks,
         validation_data=(held_out.inputs, held_out.answers),
-        callbacks=[curve, keras.callbacks.TensorBoard(output / "logs")],
+        callbacks=[curve, TensorBoard(output / "logs")],
         seed=flags.seed,
         verbose=2,
     )
