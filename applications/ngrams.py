@@ -26,7 +26,7 @@ class NGrams:
     """
 
     def __init__(self, ids, documents, vocab_size, *, order=5, discount=None):
-        self.vocab_size = vocab_size
+        self.vocab_size, self.order = vocab_size, order
         words, depth = _flat(ids, documents)
         keys, grams, firsts = [], [], []
         number = np.zeros_like(words)  # of the context, which is empty at first
@@ -87,6 +87,44 @@ class NGrams:
         context = np.roll(number, 1) if n > 1 else number
         exists = (depth >= n) & (context >= 0)
         return np.where(exists, context * self.vocab_size + words, -1)
+
+
+class NGramWriter:
+    """Has an n-gram model write.
+
+    Args:
+        model: NGrams.
+        tokenizer: zoo.Tokenizer.
+    """
+
+    def __init__(self, model, tokenizer):
+        self.model, self.tokenizer = model, tokenizer
+
+    def generate(self, prompts, *, max_new_tokens, seed):
+        """What is written behind each of several texts, drawn by its probability."""
+        chance, texts = np.random.default_rng(seed), []
+        end = self.tokenizer.eos_token_id
+        for ids in self.tokenizer(prompts, padding=None)["input_ids"].to_list():
+            written = []
+            while len(written) < max_new_tokens and end not in written[-1:]:
+                p = self.model.following([*ids, *written][1 - self.model.order :])
+                written.append(int(chance.choice(len(p), p=p / p.sum())))
+            texts.append(self.tokenizer.decode(written, skip_special_tokens=True))
+        return texts
+
+
+def preceded(documents):
+    """Which tokens of packed rows have another one before them in their document.
+
+    Args:
+        documents: int `[N, T]`, 0 in padding.
+
+    Returns:
+        bool `[N, T]`.
+    """
+    found = np.zeros(documents.shape, bool)
+    found[:, 1:] = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
+    return found
 
 
 class _Level:

@@ -11,30 +11,27 @@ Vocabulary, model and all it is compared with are learnt from the same tokens; t
 and the 5-gram model read from left to right and are asked for the same held-out tokens.
 """
 
-import argparse
 import math
-import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from applications.flags import RecipeParser, positive, run
+from applications.language_scores import COLUMNS, count_ngrams, language_scores
 from applications.lstm import make_lstm, with_labels
-from applications.ngrams import NGrams
+from applications.objectives import held_out_data, objective_of
+from applications.report import finish, print_scores
 from applications.small_models import make_model
 from zoo import TensorBoard, Tokenizer
 from zoo.data.encoded import encode_texts
-from zoo.data.masking import masked_batches
 from zoo.data.packing import pack, packed_batches, packed_rows
 from zoo.data.records import Records
 from zoo.data.samples import addresses
-from zoo.data.span_corruption import span_batches
-from zoo.errors import DataError, ZooError
-from zoo.tasks.runs import make_output, write_results
+from zoo.errors import DataError
+from zoo.tasks.runs import make_output
 from zoo.training.curves import Curve, draw_losses
-from zoo.training.labels import IGNORED, decoder_inputs
 
 OBJECTIVES = {  # the kind of vocabulary, and what is compared
     "causal": ("bpe", "loss"),
@@ -47,24 +44,23 @@ CHECKS = 8
 
 
 def read_flags(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="pretrain",
-        description=__doc__.partition("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = RecipeParser(
+        "pretrain",
+        __doc__,
+        epochs=1,
+        batch_size=8,
+        learning_rate=2e-3,
+        examples="rows",
+        export=False,
     )
     add = parser.add_argument
     add("--objective", choices=OBJECTIVES, default="causal", help="what is learnt")
     add("--data", nargs="+", help="text files or patterns; without it, addresses")
     add("--text-column", default="text", help="column of JSONL, CSV, TSV and Parquet")
-    add("--output", type=Path, default=Path("runs/pretrain"), help="results")
-    add("--vocab-size", type=_positive, default=2048, help="tokens to learn, at most")
-    add("--length", type=_positive, default=128, help="tokens in a row")
-    add("--hidden-size", type=_positive, default=128, help="width, a multiple of 64")
-    add("--layers", type=_positive, default=3, help="blocks; of T5, of both halves")
-    add("--batch-size", type=_positive, default=8, help="rows in a step")
-    add("--epochs", type=_positive, default=1, help="passes over the data")
-    add("--learning-rate", type=float, default=2e-3, help="its peak")
-    add("--seed", type=int, default=7, help="of split, weights, order and masks")
+    add("--vocab-size", type=positive, default=2048, help="tokens to learn, at most")
+    add("--length", type=positive, default=128, help="tokens in a row")
+    add("--hidden-size", type=positive, default=128, help="width, a multiple of 64")
+    add("--layers", type=positive, default=3, help="blocks; of T5, of both halves")
     return parser.parse_args(arguments)
 
 
@@ -90,54 +86,6 @@ def packed(texts, tokenizer, flags):
     end = tokenizer.eos_token if flags.objective == "causal" else None
     encoded = encode_texts(texts, tokenizer, end=end)
     return encoded, pack(encoded.lengths, flags.length)
-
-
-def objective_of(batches, flags, tokenizer, seed):
-    """What the model is given: the batches, as its objective changes them."""
-    if flags.objective == "masked":
-        return masked_batches(batches, tokenizer, seed=seed)
-    if flags.objective == "replaced":
-        options = {"mask_share": 1.0, "random_share": 0.0, "seed": seed}
-        return masked_batches(batches, tokenizer, **options)
-    if flags.objective == "span":
-        return span_batches(batches, tokenizer, seed=seed)
-    return batches
-
-
-def held_out_data(rows, flags, tokenizer):
-    """Held-out batches, and which tokens of their rows the model is asked for.
-
-    A token that its row or its document begins with is left out: nothing precedes it
-    for the others to tell it by.
-
-    Returns:
-        A dataset, and bool `[N, T]`; for "span" all tokens, of which the model is asked
-        for those that happen to be in spans.
-    """
-    documents = rows["document_ids"]
-    follows = np.zeros(documents.shape, bool)
-    follows[:, 1:] = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(flags.batch_size)
-    batches = objective_of(batches, flags, tokenizer, seed=0).cache()
-    if flags.objective == "causal":
-        return batches, follows
-    special = [tokenizer.token_to_id(token) for token in tokenizer.special_tokens]
-    if flags.objective == "span":
-        start = tokenizer.pad_token_id
-
-        def spans_alone(batch):  # without sentinels, which no other model writes
-            labels, numbers = batch["labels"], batch["decoder_document_ids"]
-            read = decoder_inputs(labels, start=start, pad=start, documents=numbers)
-            marks = tf.reduce_any(labels[..., None] == tf.constant(special), -1)
-            labels = tf.where(marks, IGNORED, labels)
-            return {**batch, "labels": labels, "decoder_input_ids": read}
-
-        return batches.map(spans_alone), follows & ~np.isin(rows["input_ids"], special)
-    changed = list(batches.as_numpy_iterator())
-    rows = {name: np.concatenate([x[name] for x in changed]) for name in changed[0]}
-    rows["labels"][~follows] = IGNORED
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(flags.batch_size)
-    return batches, rows["labels"] != IGNORED
 
 
 def train(model, batches, held_out, steps, measure, logs):
@@ -203,70 +151,35 @@ def main(arguments=None):
     )
     lstm_found = lstm.evaluate(wanted, verbose=0, return_dict=True)
 
-    counting = time.perf_counter()
-    rows = packed_rows(encoded, packing, range(packing.rows))
-    counted = NGrams(rows["input_ids"], rows["document_ids"], tokenizer.vocab_size)
-    counted_losses = counted.losses(held_rows["input_ids"], held_rows["document_ids"])
+    _, scores = count_ngrams(encoded, packing, held_rows, asked, tokenizer.vocab_size)
     name = f"{type(model).__name__} ({flags.objective})"
-    table = {
-        name: (found[measure], model.count_params(), seconds),
-        "LSTM": (math.log(lstm_found["perplexity"]), lstm.count_params(), lstm_seconds),
-        "5-gram": (
-            float(counted_losses[asked].mean()),
-            counted.size,
-            time.perf_counter() - counting,
-        ),
+    loss = math.log(lstm_found["perplexity"])
+    rows = {
+        "5-gram": scores,
+        "LSTM": language_scores(loss, lstm.count_params(), lstm_seconds),
+        name: language_scores(found[measure], model.count_params(), seconds),
     }
-    print(f"\n{'held out':34}{'loss':>8}{'perplexity':>12}{'parameters':>12}{'s':>7}")
-    for row, (loss, size, took) in table.items():
-        print(f"  {row:32}{loss:8.3f}{math.exp(loss):12.2f}{size:12,}{took:7.0f}")
-    own = table[name][0]
-    for row, (loss, *_) in list(table.items())[1:]:
-        verdict = "better" if own < loss else "WORSE"
-        print(f"{name} is {abs(loss - own):.3f} nats a token {verdict} than {row}")
+    title = f"{asked.sum():,} held-out tokens"
+    print_scores(title, rows, COLUMNS, measure="loss", less_is_better=True)
     if flags.objective == "replaced":
         print(
             f"tokens told to be original or not: {found['detection_accuracy']:.3f}; "
             f"by always saying 'original': {1 - found['replaced']:.3f}"
         )
 
-    metrics = {
-        "objective": flags.objective,
-        "models": {
-            row: {
-                "loss": loss,
-                "perplexity": math.exp(loss),
-                "parameters": size,
-                "seconds": round(took, 1),
-            }
-            for row, (loss, size, took) in table.items()
-        },
-        "held_out": found,
-        "tokens": {"training": len(encoded.ids), "held_out": int(asked.sum())},
-        "steps": steps,
-        "seconds": round(time.perf_counter() - began, 1),
-        "flags": vars(flags),
-    }
-    write_results(output, metrics)
     draw_losses(
         output / "curve.png",
         {name: curve, "LSTM": lstm_curve},
-        constant={"5-gram": table["5-gram"][0]},
+        constant={"5-gram": rows["5-gram"]["loss"]},
     )
-    print(
-        f"\n{output}: curve.png, metrics.json, model/, logs/ (tensorboard); "
-        f"{metrics['seconds']:.0f} s"
-    )
-
-
-def _positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
-    return int(text)
+    facts = {
+        "examples": {"training": len(texts), "held_out": len(held_texts)},
+        "tokens": {"training": len(encoded.ids), "held_out": int(asked.sum())},
+        "held_out": found,
+        "steps": steps,
+    }
+    finish(output, flags, rows, facts, began=began, files=["curve.png"])
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ZooError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run(main)

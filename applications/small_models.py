@@ -1,4 +1,4 @@
-"""Small models to pretrain, one for each objective."""
+"""Small models to train anew, of the kinds that the recipes and objectives want."""
 
 from zoo import GPTModel, MaskedLM, T5Model, TransformerConfig
 from zoo.tasks.replaced_tokens import ReplacedTokenDetection
@@ -12,32 +12,78 @@ def make_model(flags, tokenizer):
             `applications.pretrain`.
         tokenizer: zoo.Tokenizer of its vocabulary.
     """
-    width = flags.hidden_size
-    sizes = {
+    sizes = {"hidden_size": flags.hidden_size, "layers": flags.layers}
+    if flags.objective == "causal":
+        return GPTModel(llama_config(tokenizer, length=flags.length, **sizes))
+    if flags.objective == "span":
+        sizes["layers"] = max(1, flags.layers // 2)
+        return T5Model(t5_config(tokenizer, **sizes))
+    kind = MaskedLM if flags.objective == "masked" else ReplacedTokenDetection
+    return kind(bert_config(tokenizer, length=flags.length, **sizes))
+
+
+def llama_config(tokenizer, *, hidden_size, layers, length):
+    """A decoder like Llama, with tied embeddings.
+
+    Args:
+        tokenizer: zoo.Tokenizer of its vocabulary.
+        hidden_size: D, a multiple of 64.
+        layers: L.
+        length: The longest row, in tokens.
+    """
+    return TransformerConfig(
+        model_type="llama",
+        hidden_act="silu",
+        position="rotary",
+        max_position_embeddings=length,
+        tie_word_embeddings=True,
+        **_sizes(tokenizer, hidden_size, layers),
+        **_gated(hidden_size),
+    )
+
+
+def t5_config(tokenizer, *, hidden_size, layers):
+    """A T5 1.1, of so many blocks in each half; arguments as of `llama_config`."""
+    return TransformerConfig(
+        model_type="t5",
+        hidden_act="gelu_new",
+        position="relative",
+        attention_scale=1.0,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=False,
+        **_sizes(tokenizer, hidden_size, layers),
+        **_gated(hidden_size),
+    )
+
+
+def bert_config(tokenizer, *, hidden_size, layers, length, **others):
+    """A BERT; arguments as of `llama_config`, others as of TransformerConfig."""
+    own = {"norm_place": "post", "embedding_norm": True, "type_vocab_size": 2}
+    return TransformerConfig(
+        model_type="bert",
+        max_position_embeddings=length,
+        **{**_sizes(tokenizer, hidden_size, layers), **own, **others},
+    )
+
+
+def _sizes(tokenizer, hidden_size, layers):
+    return {
         "vocab_size": tokenizer.vocab_size,
-        "hidden_size": width,
-        "num_hidden_layers": flags.layers,
-        "num_attention_heads": max(1, width // 64),
+        "hidden_size": hidden_size,
+        "num_hidden_layers": layers,
+        "num_attention_heads": max(1, hidden_size // 64),
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    gated = {"norm": "rms", "norm_bias": False, "feedforward": "gated"}
-    gated.update(attention_bias=False, mlp_bias=False, tie_word_embeddings=False)
-    gated["intermediate_size"] = max(16, width * 8 // 3 // 16 * 16)
-    if flags.objective == "causal":
-        sizes.update(gated, hidden_act="silu", max_position_embeddings=flags.length)
-        sizes["tie_word_embeddings"] = True
-        return GPTModel(
-            TransformerConfig(model_type="llama", position="rotary", **sizes)
-        )
-    if flags.objective == "span":  # T5 1.1
-        sizes.update(gated, num_hidden_layers=max(1, flags.layers // 2))
-        sizes.update(hidden_act="gelu_new", position="relative", attention_scale=1.0)
-        sizes["decoder_start_token_id"] = tokenizer.pad_token_id
-        return T5Model(TransformerConfig(model_type="t5", **sizes))
-    sizes.update(norm_place="post", embedding_norm=True, type_vocab_size=2)
-    config = TransformerConfig(
-        model_type="bert", max_position_embeddings=flags.length, **sizes
-    )
-    model = MaskedLM if flags.objective == "masked" else ReplacedTokenDetection
-    return model(config)
+
+
+def _gated(hidden_size):
+    """What Llama and T5 1.1 have in common."""
+    return {
+        "norm": "rms",
+        "norm_bias": False,
+        "feedforward": "gated",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "intermediate_size": max(16, hidden_size * 8 // 3 // 16 * 16),
+    }

@@ -1,4 +1,4 @@
-"""The recipe of Chinese sentiment, whole, on a small file; copies are left out."""
+"""The recipe of Chinese sentiment, whole, on a small file."""
 
 import csv
 import json
@@ -7,7 +7,6 @@ import random
 import pytest
 
 from applications import chinese_sentiment
-from zoo.tasks.form import ExampleSet
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,8 @@ def test_it_learns_a_vocabulary_fills_masks_and_tells_labels(
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["examples"] == {"training": 63, "held_out": 7}
     assert metrics["accuracy"] >= 6 / 7
-    assert metrics["baseline_character_ngrams"]["accuracy"] >= 6 / 7
+    compared = metrics["compared"]
+    assert compared[chinese_sentiment.BASELINE]["accuracy"] >= 6 / 7
     assert 0 <= metrics["accuracy_at_masks"] <= 1
     for line in ("character n-grams + logistic", "BERT", "always '"):
         assert line in printed
@@ -55,15 +55,3 @@ def test_it_learns_a_vocabulary_fills_masks_and_tells_labels(
         assert (tmp_path / model / "model.safetensors").is_file()
         assert (tmp_path / model / "tokenizer.json").is_file()
     assert (tmp_path / "export").is_dir() == (export == "--export")
-
-
-def test_copies_and_contradictions_are_left_out_and_counted(capsys):
-    texts = ["很好！", "很好。", "一 般", "一般", "太差", "还行", "！", "？"]
-    labels = ["+", "+", "+", "-", "-", "+", "+", "-"]
-    kept = chinese_sentiment.without_copies(ExampleSet(texts, labels))
-    assert kept.inputs == ["很好！", "太差", "还行", "！", "？"]
-    assert kept.answers == ["+", "-", "+", "+", "-"]
-    assert "3 left out" in capsys.readouterr().out
-    held_out = ExampleSet(["太，差"], ["-"])
-    kept = chinese_sentiment.without_copies(kept, held_out)
-    assert "太差" not in kept.inputs and len(kept) == 4

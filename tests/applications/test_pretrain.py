@@ -49,14 +49,13 @@ def test_it_trains_compares_draws_and_saves(texts, tmp_path, capsys, objective):
     pretrain.main([*flags, "--batch-size", "8", "--learning-rate", "1e-2"])
     printed = capsys.readouterr().out
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    rows = metrics["models"]
-    own, lstm, counted = rows
-    assert objective in own and (lstm, counted) == ("LSTM", "5-gram")
-    for row in rows.values():
+    rows, own = metrics["compared"], metrics["model"]
+    assert objective in own and list(rows) == ["5-gram", "LSTM"]
+    for row in (metrics, *rows.values()):
         assert row["perplexity"] == pytest.approx(np.exp(row["loss"]))
         assert 0 < row["loss"] < np.log(280)
-    assert 0.8 < rows["LSTM"]["parameters"] / rows[own]["parameters"] <= 1
-    assert printed.count("nats a token") == 2
+    assert 0.8 < rows["LSTM"]["parameters"] / metrics["parameters"] <= 1
+    assert printed.count("better than") == 2
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     for name in ("transformer", "lstm"):
         assert list((tmp_path / "logs" / name).rglob("events.out.tfevents.*"))

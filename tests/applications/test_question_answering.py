@@ -82,7 +82,7 @@ def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsy
     assert metrics["exact_match"] > 0.8
     assert metrics["compared"]["never an answer"]["exact_match"] < 0.6
     assert metrics["compared"]["TF-IDF sentence overlap"]["exact_match"] < 0.6
-    assert sum(metrics["questions"].values()) == 150
+    assert sum(metrics["examples"].values()) == 150
     for line in (
         "150 questions, 50 of them without",
         "after training",
@@ -92,7 +92,7 @@ def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsy
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert "<mark" in (tmp_path / "answers.html").read_text()
     predictions = json.loads((tmp_path / "predictions.json").read_text())
-    assert len(predictions) == metrics["questions"]["held_out"]
+    assert len(predictions) == metrics["examples"]["held_out"]
     assert {"", *COLOURS} & set(predictions.values())
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
     saved = QuestionAnswerer.from_pretrained(tmp_path / "model")

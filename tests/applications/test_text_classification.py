@@ -79,12 +79,17 @@ def test_it_trains_measures_draws_saves_and_serves(model, reviews, tmp_path, cap
     printed = capsys.readouterr().out
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["accuracy"] == 1.0
-    assert metrics["accuracy_tfidf_logistic_regression"] == 1.0
-    assert metrics["accuracy_untrained"] < 0.9
+    assert metrics["model"] == "after training"
+    constant, untrained, linear = metrics["compared"].values()
+    assert linear == {"accuracy": 1.0, "f1": 1.0}
+    assert untrained["accuracy"] < 0.9
+    assert 0.5 <= constant["accuracy"] < 0.9 and constant["f1"] < 0.5
     assert metrics["examples"] == {"training": 180, "held_out": 20}
     assert list(metrics["labels"]) == ["thumbs down", "thumbs up"]
-    assert metrics["f1"] == 1.0 and "F1 after training" in printed
-    for line in ("before training", "TF-IDF + logistic", "after training        "):
+    assert metrics["f1"] == 1.0
+    assert "NOT better than TF-IDF" in printed  # as good is not better
+    assert "accuracy better than before training" in printed
+    for line in ("before training", "TF-IDF + logistic", "after training  "):
         assert line in printed
     for sentence in text_classification.SENTENCES:
         assert sentence in printed

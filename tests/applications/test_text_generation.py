@@ -44,17 +44,19 @@ def test_it_trains_compares_writes_and_saves(
     printed = capsys.readouterr().out
     assert "1 copies of others left out" in printed
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["texts"] == {"training": 72, "held_out": 7}
-    models = metrics["models"]
-    assert list(models) == ["GPT", "LSTM", "5-gram"]
+    assert metrics["examples"] == {"training": 72, "held_out": 7}
+    assert list(metrics["compared"]) == ["people", "5-gram", "LSTM"]
+    models = {**metrics["compared"], metrics["model"]: metrics}
+    del models["people"]
     for name, row in models.items():
         assert 1 < row["perplexity"] < 1000, name
         assert 0 <= row["distinct_1"] <= 1 and 0 <= row["distinct_2"] <= 1
         assert len(metrics["written"][name]) > 3
         assert f"  {name} " in printed
     assert 0.8 < models["LSTM"]["parameters"] / models["GPT"]["parameters"] <= 1
-    if models["GPT"]["perplexity"] > models["5-gram"]["perplexity"]:
-        assert "the GPT is NOT better than the 5-gram" in printed
+    better = models["GPT"]["perplexity"] < models["5-gram"]["perplexity"]
+    verdict = "better" if better else "NOT better"
+    assert f"perplexity {verdict} than 5-gram" in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     for model in ("gpt", "lstm"):
         [log] = (tmp_path / "logs" / model / "train").glob("events.*")

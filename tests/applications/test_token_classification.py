@@ -77,11 +77,12 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["f1"] == 1.0
     assert metrics["types"].keys() == {"LOC", "PER"}
-    assert metrics["untrained"]["f1"] < 0.9
-    assert 0.5 < metrics["baseline_most_frequent_tag"]["f1"] < 1.0
+    outside, untrained, baseline = metrics["compared"].values()
+    assert untrained["f1"] < 0.9 and outside["f1"] == 0.0
+    assert 0.5 < baseline["f1"] < 1.0 and baseline["types"].keys() == {"LOC", "PER"}
     assert metrics["examples"] == {"training": 108, "held_out": 12}
     assert "1 sentences left out for 1 malformed lines (line 3: 1 column" in printed
-    for line in ("  all  ", "  PER ", "baseline: each word's", "in a process without"):
+    for line in ("  PER ", "f1 better than each word's", "in a process without"):
         assert line in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "entities.html").read_text(encoding="utf-8")
