@@ -9,26 +9,29 @@ paragraph, as the packages of one program have them, one is kept.
 """
 
 import re
-import sys
 import time
 
 import keras
 
+from applications.flags import run
 from applications.nearest import nearest_answers
-from applications.writing import flags_of, read_pairs, report, train_model
+from applications.report import finish, print_scores
+from applications.writing import (
+    compare_export,
+    make_model,
+    new_parser,
+    read_pairs,
+    show_answers,
+    train_model,
+)
 from zoo import Summarizer
-from zoo.errors import ZooError
+from zoo.tasks.runs import make_output
 from zoo.tasks.text_scores import summary_scores
 
 
 def read_flags(arguments=None):
-    parser = flags_of(
-        "summarization",
-        __doc__.partition("\n")[0],
-        steps=700,
-        max_length=96,
-        target_length=24,
-        vocab_size=8000,
+    parser = new_parser(
+        "summarization", __doc__, epochs=1, max_length=96, target_length=24
     )
     return parser.parse_args(arguments)
 
@@ -41,25 +44,31 @@ def first_sentence(text):
 def main(arguments=None):
     flags = read_flags(arguments)
     keras.utils.set_random_seed(flags.seed)
-    train, held_out = read_pairs(Summarizer, flags, Summarizer.read_sample)
-    began = time.perf_counter()
-    model, curve, facts = train_model(Summarizer, flags, train, held_out)
+    train, held_out = read_pairs(Summarizer, flags)
+    output = make_output(flags.output)
+    began = time.perf_counter()  # downloads are over, unless the model is on a hub
+
+    model = make_model(Summarizer, flags, train)
+    curve, facts = train_model(model, flags, train, held_out, output)
+
     writing = time.perf_counter()
     written = model.predict(held_out.inputs, flags.batch_size, verbose=0)
     facts["writing_seconds"] = round(time.perf_counter() - writing, 1)
     given = {
-        f"T5, {flags.beams} beams": written,
-        "first sentence": [first_sentence(text) for text in held_out.inputs],
         "nearest source by TF-IDF": nearest_answers(train, held_out.inputs),
+        "first sentence": [first_sentence(text) for text in held_out.inputs],
+        f"T5, {flags.beams} beams": written,
     }
-    report(model, flags, train, held_out, given, summary_scores, curve, facts)
-    print(
-        f"{time.perf_counter() - began:.0f} s, {facts['fit_seconds']:.0f} in training"
-    )
+    rows = {
+        name: summary_scores(texts, held_out.answers) for name, texts in given.items()
+    }
+    title = f"{len(held_out):,} held-out texts"
+    print_scores(title, rows, ("rouge1", "rouge2", "rougeL"), measure=model.metric)
+    show_answers(held_out, written)
+    if flags.export:
+        compare_export(model, output, held_out, written)
+    finish(output, flags, rows, facts, began=began, curve=curve)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ZooError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -9,26 +9,29 @@ interface (Apache-2.0) and of Django's gettext catalogues (BSD). Vocabulary and 
 are new. Each source comes once, so that none of those held out stands in training.
 """
 
-import sys
 import time
 
 import keras
 
+from applications.flags import run
 from applications.nearest import nearest_answers
-from applications.writing import flags_of, read_pairs, report, train_model
+from applications.report import finish, print_scores
+from applications.writing import (
+    compare_export,
+    make_model,
+    new_parser,
+    read_pairs,
+    show_answers,
+    train_model,
+)
 from zoo import Translator
-from zoo.errors import ZooError
+from zoo.tasks.runs import make_output
 from zoo.tasks.text_scores import translation_scores
 
 
 def read_flags(arguments=None):
-    parser = flags_of(
-        "translation",
-        __doc__.partition("\n")[0],
-        steps=1500,
-        max_length=48,
-        target_length=48,
-        vocab_size=8000,
+    parser = new_parser(
+        "translation", __doc__, epochs=2, max_length=48, target_length=48
     )
     parser.add_argument(
         "--language", choices=("de", "zh"), default="de", help="of the default data"
@@ -40,27 +43,33 @@ def main(arguments=None):
     flags = read_flags(arguments)
     keras.utils.set_random_seed(flags.seed)
     train, held_out = read_pairs(
-        Translator, flags, lambda: Translator.read_sample(flags.language)
+        Translator, flags, sample=lambda: Translator.read_sample(flags.language)
     )
-    began = time.perf_counter()
-    model, curve, facts = train_model(Translator, flags, train, held_out)
+    output = make_output(flags.output)
+    began = time.perf_counter()  # downloads are over, unless the model is on a hub
+
+    model = make_model(Translator, flags, train)
+    curve, facts = train_model(model, flags, train, held_out, output)
+
     writing = time.perf_counter()
     written = model.predict(held_out.inputs, flags.batch_size, verbose=0)
     facts["writing_seconds"] = round(time.perf_counter() - writing, 1)
     given = {
-        f"T5, {flags.beams} beams": written,
-        "nearest source by TF-IDF": nearest_answers(train, held_out.inputs),
         "the source as it is": held_out.inputs,
+        "nearest source by TF-IDF": nearest_answers(train, held_out.inputs),
+        f"T5, {flags.beams} beams": written,
     }
-    facts["signature"] = translation_scores(written, held_out.answers)["signature"]
-    report(model, flags, train, held_out, given, translation_scores, curve, facts)
-    print(
-        f"{time.perf_counter() - began:.0f} s, {facts['fit_seconds']:.0f} in training"
-    )
+    rows = {
+        name: translation_scores(texts, held_out.answers)
+        for name, texts in given.items()
+    }
+    title = f"{len(held_out):,} held-out texts"
+    print_scores(title, rows, ("bleu", "chrf"), measure=model.metric)
+    show_answers(held_out, written)
+    if flags.export:
+        compare_export(model, output, held_out, written)
+    finish(output, flags, rows, facts, began=began, curve=curve)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ZooError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -38,15 +38,17 @@ def test_it_trains_measures_draws_saves_and_serves(recipe, pairs, tmp_path, caps
     recipe.main(
         [
             *("--data", str(pairs), "--source-column", "en", "--target-column", "de"),
-            *("--output", str(tmp_path), "--steps", "16", "--batch-size", "16"),
+            *("--output", str(tmp_path), "--epochs", "2", "--batch-size", "16"),
             *("--hidden-size", "64", "--layers", "1", "--vocab-size", "60"),
             *("--beams", "2", "--max-length", "16", "--target-length", "12", export),
         ]
     )
     printed = capsys.readouterr().out
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert ("BETTER" in printed.upper()) or ("WORSE" in printed)
-    assert "nearest source by TF-IDF" in metrics["baselines"]
+    assert "better than nearest source by TF-IDF" in printed
+    assert "nearest source by TF-IDF" in metrics["compared"]
+    assert metrics["examples"] == {"training": 108, "held_out": 12}
+    assert metrics["steps"] == 14
     assert (tmp_path / "curve.png").stat().st_size > 0
     assert (tmp_path / "model/model.safetensors").exists()
     if name == "translation":
