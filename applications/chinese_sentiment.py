@@ -13,7 +13,7 @@ import time
 import keras
 
 from applications.copies import without_copies
-from applications.flags import RecipeParser, positive, read_examples, run
+from applications.flags import RecipeParser, positive, read_examples, run, split
 from applications.label_baselines import constant_scores, linear_scores
 from applications.report import finish, print_scores, try_classifier
 from applications.small_models import bert_config
@@ -65,10 +65,7 @@ def read_data(flags):
         TextClassifier, flags, columns, sample=read_reviews
     )
     everything = without_copies(everything, held_out)
-    labels = TextClassifier.options_for(everything)["labels"]
-    if held_out is None:
-        return labels, *everything.hold_out(flags.seed)
-    return labels, everything, held_out
+    return split(TextClassifier, everything, held_out, flags.seed)
 
 
 def read_reviews():

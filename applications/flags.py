@@ -105,6 +105,19 @@ def read_examples(kind, flags, columns=None, *, sample=None):
     return tuple(read)
 
 
+def split(kind, everything, held_out, seed):
+    """Labels and parts of what `read_examples` gave.
+
+    Returns:
+        Labels of all examples, for a rare one may be held out alone, while one that a
+        file of held-out examples alone has is odd; training examples; held-out ones.
+    """
+    labels = kind.options_for(everything)["labels"]
+    if held_out is None:
+        return labels, *everything.hold_out(seed)
+    return labels, everything, held_out
+
+
 def run(main):
     """Runs a recipe; what goes wrong by its data is one line, without a traceback."""
     try:

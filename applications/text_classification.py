@@ -11,7 +11,7 @@ import time
 
 import keras
 
-from applications.flags import RecipeParser, positive, read_examples, run
+from applications.flags import RecipeParser, positive, read_examples, run, split
 from applications.label_baselines import constant_scores, linear_scores
 from applications.report import finish, print_scores, try_classifier
 from zoo import TensorBoard, TextClassifier
@@ -48,11 +48,7 @@ def read_data(flags):
     """All labels, training examples and held-out ones."""
     columns = {"text": flags.text_column, "label": flags.label_column}
     everything, held_out = read_examples(TextClassifier, flags, columns)
-    # A rare label may stand among those held out alone; in a file of its own it is odd.
-    labels = TextClassifier.options_for(everything)["labels"]
-    if held_out is None:
-        return labels, *everything.hold_out(flags.seed)
-    return labels, everything, held_out
+    return split(TextClassifier, everything, held_out, flags.seed)
 
 
 def main(arguments=None):

@@ -13,7 +13,7 @@ from collections import Counter
 
 import keras
 
-from applications.flags import RecipeParser, positive, read_examples, run
+from applications.flags import RecipeParser, positive, read_examples, run, split
 from applications.report import finish, print_scores, print_table, try_export
 from zoo import TensorBoard, TokenClassifier
 from zoo.data import tags
@@ -60,11 +60,7 @@ def read_data(flags):
         examples and in_scheme(examples, flags.scheme)
         for examples in read_examples(TokenClassifier, flags, columns)
     )
-    # A rare type may stand among those held out alone; in a file of its own it is odd.
-    labels = TokenClassifier.options_for(everything)["labels"]
-    if held_out is None:
-        return labels, *everything.hold_out(flags.seed)
-    return labels, everything, held_out
+    return split(TokenClassifier, everything, held_out, flags.seed)
 
 
 def in_scheme(examples, scheme):
