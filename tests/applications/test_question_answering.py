@@ -6,44 +6,11 @@ import random
 import pytest
 
 from applications import question_answering
-from zoo.config import TransformerConfig
 from zoo.errors import DataError
 from zoo.tasks import QuestionAnswerer
-from zoo.tokenizers import Tokenizer
 
 WORDS = "the a film plot was is and very it . red blue green what colour".split()
 COLOURS = WORDS[-5:-2]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Directory of a tiny encoder."""
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
-    tokenizer = Tokenizer.from_files(
-        {
-            "vocab.txt": "\n".join(tokens).encode(),
-            "tokenizer_config.json": json.dumps(settings).encode(),
-        }
-    )
-    config = TransformerConfig(
-        model_type="bert",
-        vocab_size=len(tokens),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=48,
-        type_vocab_size=2,
-        norm_place="post",
-        embedding_norm=True,
-        layer_norm_eps=1e-12,
-        initializer_range=0.3,
-        pad_token_id=0,
-    )
-    directory = tmp_path_factory.mktemp("model")
-    QuestionAnswerer(config, tokenizer=tokenizer).save_pretrained(directory)
-    return directory
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +35,10 @@ def squad(tmp_path_factory):
     return path
 
 
-def test_it_trains_measures_draws_saves_and_serves(model, squad, tmp_path, capsys):
+def test_it_trains_measures_draws_saves_and_serves(encoder, squad, tmp_path, capsys):
     question_answering.main(
         [
-            *("--data", str(squad), "--model", str(model), "--output", str(tmp_path)),
+            *("--data", str(squad), "--model", str(encoder), "--output", str(tmp_path)),
             *("--epochs", "6", "--batch-size", "8", "--learning-rate", "2e-2"),
             *("--max-length", "32", "--doc-stride", "8", "--seed", "1"),
             "--no-export",  # its test is tests/tasks/test_question_answerer.py

@@ -6,45 +6,8 @@ import random
 import pytest
 
 from applications import token_classification
-from zoo.config import TransformerConfig
 from zoo.errors import DataError
-from zoo.tasks import TextClassifier, TokenClassifier
-from zoo.tokenizers import Tokenizer
-
-WORDS = "the a in met saw ann bob cid paris rome oslo and".split()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Directory of a tiny encoder."""
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
-    tokenizer = Tokenizer.from_files(
-        {
-            "vocab.txt": "\n".join(tokens).encode(),
-            "tokenizer_config.json": json.dumps(settings).encode(),
-        }
-    )
-    config = TransformerConfig(
-        model_type="bert",
-        vocab_size=len(tokens),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-        type_vocab_size=2,
-        norm_place="post",
-        embedding_norm=True,
-        pooler=True,
-        layer_norm_eps=1e-12,
-        initializer_range=0.3,
-        pad_token_id=0,
-        id2label=("LABEL_0", "LABEL_1"),
-    )
-    directory = tmp_path_factory.mktemp("model")
-    TextClassifier(config, tokenizer=tokenizer).save_pretrained(directory)
-    return directory
+from zoo.tasks import TokenClassifier
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +27,11 @@ def sentences(tmp_path_factory):
 
 
 def test_it_trains_measures_draws_marks_saves_and_serves(
-    model, sentences, tmp_path, capsys
+    encoder, sentences, tmp_path, capsys
 ):
     token_classification.main(
         [
-            *("--data", str(sentences), "--model", str(model), "--crf"),
+            *("--data", str(sentences), "--model", str(encoder), "--crf"),
             *("--scheme", "BIOES", "--output", str(tmp_path), "--epochs", "5"),
             *("--batch-size", "8", "--learning-rate", "2e-2", "--seed", "1"),
         ]
