@@ -13,7 +13,8 @@ WITHOUT_GARDEN := .[test,docs]
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check parity browser test-tf221 clean
+.PHONY: help setup demo applications test check \
+	parity browser test-tf221 clean
 
 help:  ## this list
 	@echo "make TARGET [PYTHON=python3.12] [JOBS=2]"
@@ -62,6 +63,22 @@ setup: $(VENV)/ready-base  ## only the set-up of the other targets
 
 demo: $(VENV)/ready-base  ## fine-tune, evaluate and export a text classifier on real reviews
 	$(RUN) -m applications.text_classification
+
+# As tools/recipe_results.py has them.
+RECIPES := text_classification chinese_sentiment token_classification \
+	question_answering translation summarization text_generation pretrain
+RESULTS := runs/applications
+
+applications: $(VENV)/ready-base  ## every recipe in full (an hour), and the table of results
+	@mkdir -p $(RESULTS); rm -f $(RESULTS)/failed
+	@for recipe in $(RECIPES); do \
+		echo "== $$recipe"; rm -rf $(RESULTS)/$$recipe; mkdir $(RESULTS)/$$recipe; \
+		{ $(RUN) -m applications.$$recipe --output $(RESULTS)/$$recipe 2>&1 || \
+			echo "$$recipe" >> $(RESULTS)/failed; } | \
+			tee $(RESULTS)/$$recipe/output.txt; done
+	$(RUN) -m tools.recipe_results --runs $(RESULTS)
+	@! [ -e $(RESULTS)/failed ] || { \
+		echo "error: failed:" $$(cat $(RESULTS)/failed) >&2; exit 1; }
 
 test: $(VENV)/ready-base  ## the test suite
 	$(RUN) -m pytest --numprocesses=$(JOBS) --dist=worksteal
