@@ -22,6 +22,28 @@ def test_outputs_have_their_shapes(model):
             np.testing.assert_array_equal(states[-1], y)
 
 
+def test_attention_weights_of_every_layer_come_out(model):
+    found = model.attentions(inputs_for(model, random_ids(2, 5)))
+    if model.assembly == "encoder_decoder":
+        assert [len(found[kind]) for kind in ("encoder", "decoder", "cross")] == [
+            2,
+            3,
+            3,
+        ]
+        found = [*found["encoder"], *found["decoder"], *found["cross"]]
+    else:
+        assert len(found) == 2
+    for weights in found:
+        assert weights.shape[:2] == (2, model.config.num_attention_heads)
+        np.testing.assert_allclose(tf.reduce_sum(weights, -1), 1, atol=1e-5)
+
+
+def test_attention_by_blocks_has_no_weights_to_show():
+    model = make("gpt2", max_position_embeddings=1100)
+    with pytest.raises(InputError, match="1100 tokens"):
+        model.attentions(random_ids(1, 1100))
+
+
 def test_plain_ids_are_input_ids():
     model, ids = make("gpt2"), random_ids()
     np.testing.assert_array_equal(model(ids), model({"input_ids": ids}))

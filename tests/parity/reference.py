@@ -107,13 +107,13 @@ def to_torch(inputs):
     }
 
 
-def call(model, inputs):
+def call(model, inputs, **options):
     """What the reference returns, with positions as zoo counts them."""
     given = to_torch(inputs)
     decoder = "decoder_input_ids" not in inputs and "token_type_ids" not in inputs
     if decoder and "position_ids" not in inputs:
         given["position_ids"] = torch.tensor(positions_of(inputs["attention_mask"]))
-    return model(**given, output_hidden_states=True)
+    return model(**given, output_hidden_states=True, **options)
 
 
 def last_of(out):
@@ -131,6 +131,18 @@ def states_of(out):
     else:
         states = {"": out.hidden_states}
     return {name: [x.detach().numpy() for x in every] for name, every in states.items()}
+
+
+@torch.no_grad()
+def attentions_of(model, inputs):
+    """Attention weights of every layer in numpy, by what attends where it differs."""
+    out = call(model, inputs, output_attentions=True)
+    if "encoder_attentions" in out:
+        kinds = ("encoder", "decoder", "cross")
+        found = {kind: out[f"{kind}_attentions"] for kind in kinds}
+    else:
+        found = {"": out.attentions}
+    return {kind: [x.numpy() for x in layers] for kind, layers in found.items()}
 
 
 @torch.no_grad()

@@ -38,6 +38,26 @@ def test_outputs_states_loss_and_gradients_equal_the_reference(family, name, tmp
     assert all(value <= TOLERANCE for value in found.values()), found
 
 
+@pytest.mark.parametrize("family", CASES)
+def test_attention_weights_equal_the_reference(family, tmp_path):
+    theirs, ours = saved_model(family, FIRST[family], tmp_path)
+    inputs, _ = batch_of(family, FIRST[family], ours)
+    expected = reference.attentions_of(theirs, inputs)
+    found = ours.attentions({name: tf.constant(x) for name, x in inputs.items()})
+    found = found if isinstance(found, dict) else {"": found}
+    assert found.keys() == expected.keys()
+    for name, layers in expected.items():
+        # Rows are queries: the encoder's own, or those that the model gives out.
+        valid = reference.output_mask(inputs)
+        if name == "encoder":
+            valid = inputs["attention_mask"] != 0
+        assert len(found[name]) == len(layers)
+        for mine, other in zip(found[name], layers, strict=True):
+            mine, other = (np.moveaxis(x, 1, 2)[valid] for x in (mine.numpy(), other))
+            assert comparison.distance(mine, other) <= TOLERANCE
+            np.testing.assert_allclose(mine.sum(-1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_task_heads_equal_the_reference(name, tmp_path):
     found = comparison.compare_head(name, tmp_path)

@@ -1,11 +1,14 @@
 """Multi-head, grouped-query and multi-query attention, over itself or other states."""
 
+import contextlib
+import contextvars
 import functools
 
 import keras
 import tensorflow as tf
 
 from zoo.config import TransformerConfig
+from zoo.errors import InputError
 from zoo.layers.blockwise import BlockBias, attend_in_blocks
 from zoo.layers.dropout import Dropout
 from zoo.layers.linear import Linear
@@ -14,6 +17,23 @@ from zoo.layers.norms import Norm
 from zoo.layers.positions import rotate
 from zoo.layers.precision import widened
 from zoo.layers.xla import barrier, in_xla
+
+_watched: contextvars.ContextVar = contextvars.ContextVar("attention", default=None)
+
+
+@contextlib.contextmanager
+def watched_attention():
+    """Gives a list that fills with what attends while the context lasts, in order.
+
+    Each entry is an Attention and its weights, `[B, H, T, S]`. Attention by blocks has
+    no such matrix and raises InputError.
+    """
+    seen: list = []
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -40,31 +60,26 @@ class Attention(keras.layers.Layer):
         if self.scale is None:
             self.scale = self.head_dim**-0.5
         queries, both = self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim
+        options = {"dtype": self.dtype_policy}
+        biased = {"use_bias": config.attention_bias, **options}
         if cross:
-            self.query = self._linear(queries, config.attention_bias, "query")
-            self.key_value = self._linear(both, config.attention_bias, "key_value")
+            self.query = Linear.of(config, queries, name="query", **biased)
+            self.key_value = Linear.of(config, both, name="key_value", **biased)
         else:
-            self.qkv = self._linear(queries + both, config.attention_bias, "qkv")
-        self.out_proj = self._linear(
-            config.hidden_size, config.attention_output_bias, "out_proj"
+            self.qkv = Linear.of(config, queries + both, name="qkv", **biased)
+        self.out_proj = Linear.of(
+            config,
+            config.hidden_size,
+            use_bias=config.attention_output_bias,
+            name="out_proj",
+            **options,
         )
         self.query_norm = self.key_norm = None
         if config.qk_norm:
-            options = {"epsilon": config.layer_norm_eps, "dtype": self.dtype_policy}
-            self.query_norm = Norm(config.qk_norm, name="query_norm", **options)
-            self.key_norm = Norm(config.qk_norm, name="key_norm", **options)
-        self.dropout = Dropout(
-            config.attention_probs_dropout_prob, dtype=self.dtype_policy
-        )
-
-    def _linear(self, units, use_bias, name):
-        return Linear(
-            units,
-            use_bias=use_bias,
-            stddev=self.config.initializer_range,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+            kind, epsilon = config.qk_norm, config.layer_norm_eps
+            self.query_norm = Norm(kind, epsilon=epsilon, name="query_norm", **options)
+            self.key_norm = Norm(kind, epsilon=epsilon, name="key_norm", **options)
+        self.dropout = Dropout(config.attention_probs_dropout_prob, **options)
 
     def build(self, input_shape=None):
         if self.built:
@@ -150,7 +165,14 @@ class Attention(keras.layers.Layer):
 
     def attend(self, queries, keys, values, bias, training=None):
         """Softmax-weighted sums of values, `[B, T, H d]`."""
+        watched = _watched.get()
         if isinstance(bias, BlockBias):
+            if watched is not None:
+                raise InputError(
+                    f"attention weights of {queries.shape[2]} tokens were asked for, "
+                    "but rows as long as that are attended to in blocks, which keep "
+                    "none. Give fewer tokens."
+                )
             return self._joined(self._in_blocks(queries, keys, values, bias, training))
         shape, group = tf.shape(queries), self.heads // self.kv_heads
         batch, length = shape[0], shape[2]
@@ -165,6 +187,8 @@ class Attention(keras.layers.Layer):
         if group > 1:
             scores = tf.reshape(scores, [batch, self.heads, length, -1])
         weights = self._weights(scores, bias)
+        if watched is not None:
+            watched.append((self, weights))
         weights = self.dropout(weights, training=training)
         if group > 1:
             weights = tf.reshape(

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import InputError
-from zoo.layers.attention import soft_cap
+from zoo.layers.attention import soft_cap, watched_attention
 from zoo.layers.linear import Linear, multiply
 from zoo.models.lora import AdaptableModel
 from zoo.training.chunked_cross_entropy import Head
@@ -26,7 +26,13 @@ class TransformerModel(AdaptableModel):
     """
 
     assembly: str
-    input_names: tuple[str, ...]
+    input_names: tuple[str, ...] = (
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "position_ids",
+        "document_ids",
+    )
     required_inputs: tuple[str, ...] = ("input_ids",)
 
     def build(self, input_shape=None):
@@ -52,6 +58,25 @@ class TransformerModel(AdaptableModel):
         gives a dictionary with one such list for its "encoder" and its "decoder".
         """
         return self.run(self.read_inputs(inputs), training=False, every_state=True)
+
+    def attentions(self, inputs):
+        """What each token looks at: the attention weights of every layer.
+
+        L tensors `[B, H, T, S]`, whose rows sum to 1. An encoder-decoder gives a
+        dictionary with such a list for its "encoder", its "decoder", and its "cross"
+        attention of the decoder to the encoder.
+
+        Raises:
+            InputError: for rows so long that attention goes by blocks.
+        """
+        with watched_attention() as seen:
+            self.hidden_states(inputs)  # of all tokens, even where a head reads one
+        own = [weights for layer, weights in seen if not layer.cross]
+        across = [weights for layer, weights in seen if layer.cross]
+        if not across:
+            return own
+        depth = len(own) - len(across)
+        return {"encoder": own[:depth], "decoder": own[depth:], "cross": across}
 
     def read_inputs(self, inputs):
         """Inputs as a dictionary of int tensors `[B, T]`, by their HF names.
@@ -129,10 +154,10 @@ def language_model_head(config, dtype):
     """The head of its own that an untied model has, or None."""
     if config.tie_word_embeddings:
         return None
-    return Linear(
+    return Linear.of(
+        config,
         config.vocab_size,
         use_bias=config.lm_head_bias,
-        stddev=config.initializer_range,
         dtype=dtype,
         name="lm_head",
     )

@@ -1,6 +1,11 @@
-"""Pictures of what a task answers: the confusion of labels."""
+"""Pictures of a task: the confusion of its labels, and what its tokens look at."""
+
+import numpy as np
+
+from zoo.figures import new_figure, save_figure
 
 MOST_LABELS = 30  # more rows than that cannot be read
+MOST_TOKENS = 64
 
 
 def draw_confusion(path, counts, labels):
@@ -14,17 +19,12 @@ def draw_confusion(path, counts, labels):
     Returns:
         Whether it was drawn: of more than 30 labels nothing could be read.
     """
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if len(labels) > MOST_LABELS:
         return False
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(4.0, 0.5 * len(labels) + 2)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side + 1, side)
     axis = figure.subplots()
     image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, label="share of the examples with this label", shrink=0.8)
@@ -43,5 +43,37 @@ def draw_confusion(path, counts, labels):
                 va="center",
                 color=shade,
             )
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
     return True
+
+
+def draw_attention(path, attentions, tokens, *, most=6):
+    """Writes which tokens of a text look at which, a panel for each layer.
+
+    Args:
+        path: A .png file.
+        attentions: Attention weights `[B, H, T, S]` of every layer, as of
+            `model.attentions`; those of the first row are drawn, as means over heads.
+        tokens: The T = S tokens of that row, each as text. Of more than 64 the first 64
+            are drawn.
+        most: Layers drawn, evenly chosen from the first to the last.
+    """
+    tokens = list(tokens)[:MOST_TOKENS]
+    count = len(tokens)
+    chosen = np.linspace(0, len(attentions) - 1, min(most, len(attentions)))
+    columns = min(3, len(chosen))
+    rows = -(-len(chosen) // columns)
+    side = max(3.0, 0.17 * count + 1)
+    figure = new_figure(side * columns, side * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(chosen) :]:
+        axis.set_axis_off()
+    for axis, layer in zip(axes, map(round, chosen), strict=False):
+        weights = np.asarray(attentions[layer])[0].mean(0)[:count, :count]
+        axis.imshow(weights, vmin=0, cmap="Blues")
+        axis.set_xticks(range(count), tokens, rotation=90, fontsize=7)
+        axis.set_yticks(range(count), tokens, fontsize=7)
+        axis.set_title(f"layer {layer + 1} (darkest: {weights.max():.2f})", fontsize=9)
+    figure.supxlabel("looked at", fontsize=9)
+    figure.supylabel("looking", fontsize=9)
+    save_figure(figure, path)

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from zoo.figures import new_figure, save_figure
+
 
 class Curve(keras.callbacks.Callback):
     """Loss and metric of each step, and held-out ones at the end of each epoch.
@@ -56,14 +58,10 @@ class Curve(keras.callbacks.Callback):
             untrained: Held-out loss and metric before the first step, by name.
             compared: Name -> metric of what the model is compared with.
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         logged = [
             i for i in range(2) if any(np.isfinite(step[i]) for step in self.steps)
         ]
-        figure = Figure(figsize=(5 * len(logged), 4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(5 * len(logged), 4)
         points = list(self.held_out)
         if untrained is not None:
             points.insert(0, (0, *(untrained[name] for name in self.names)))
@@ -90,7 +88,7 @@ class Curve(keras.callbacks.Callback):
                 axis.axhline(value, ls="--", color="grey", label=name)
             axis.set_ylim(None, 1)
             axis.legend(loc="lower right")
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path)
 
 
 def draw_losses(path, curves, *, constant):
@@ -101,11 +99,7 @@ def draw_losses(path, curves, *, constant):
         curves: Name -> Curve, of whose second values the picture is.
         constant: Name -> loss of what is not trained in steps.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4)
     axis = figure.subplots()
     for name, curve in curves.items():
         values = [step[1] for step in curve.steps]
@@ -121,4 +115,4 @@ def draw_losses(path, curves, *, constant):
     axis.set(xlabel="step", title="loss, nats per token", xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

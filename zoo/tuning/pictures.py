@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zoo.figures import new_figure, save_figure
+
 
 def draw_trials(path, results, metric):
     """Writes scores by trial, and by each hyperparameter that was varied.
@@ -11,9 +13,6 @@ def draw_trials(path, results, metric):
         results: List of TrialResult; those that failed stand at the lower edge.
         metric: Name of the score.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     good = [result for result in results if result.score is not None]
     names = [
         name
@@ -22,8 +21,7 @@ def draw_trials(path, results, metric):
     ]
     columns = min(4, len(names) + 1)
     rows = -(-(len(names) + 1) // columns)
-    figure = Figure(figsize=(3.4 * columns, 3 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.4 * columns, 3 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(names) + 1 :]:
         axis.set_axis_off()
@@ -55,7 +53,7 @@ def draw_trials(path, results, metric):
     for axis in axes[: len(names) + 1]:
         axis.grid(alpha=0.3)
     figure.suptitle(f"{len(results)} trials")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _by_kind(value):
