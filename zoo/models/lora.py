@@ -11,7 +11,8 @@ from zoo.checkpoints import LazyTensor, Part, TensorFile, parts_of, write_tensor
 from zoo.errors import CheckpointError, ConfigError, InputError
 from zoo.files import file_in, find_directory, read_json, shorten, staged_directory
 from zoo.layers.linear import Linear
-from zoo.models.training import TrainableModel, shortened
+from zoo.models.compiled import shortened
+from zoo.models.training import TrainableModel
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 LARGEST_CONFIG = 1 << 20
