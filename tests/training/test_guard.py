@@ -103,6 +103,26 @@ def test_skipping_has_an_end(monkeypatch):
         loop(loss=float("nan"))
 
 
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
+def test_infinity_is_the_optimizers_until_no_scale_of_the_loss_helps(jit_compile):
+    guard, applied = Guard("stop"), tf.Variable(0)
+
+    @tf.function(jit_compile=jit_compile)
+    def step(gradient, scale):
+        gradients = {"one": gradient, "none": None}
+        one = tf.constant(1.0)
+        guard.apply(lambda: applied.assign_add(1), one, one, gradients, scale=scale)
+
+    for gradient, scale in ((np.inf, 2.0**15), (1.0, 2.0**-30)):
+        step(tf.constant([gradient], tf.float32), tf.constant(scale))
+        guard.check()
+    assert int(applied) == 2
+    step(tf.constant([np.inf], tf.float32), tf.constant(2.0**-11))
+    with pytest.raises(TrainingError, match="step 3: the gradient of one is not"):
+        guard.check()
+    assert int(applied) == 2
+
+
 def test_a_learning_rate_that_is_not_finite_is_named():
     loop = Loop("stop")
     loop.optimizer.learning_rate.assign(float("inf"))

@@ -115,12 +115,14 @@ class TrainableModel(CompiledModel):
         if self.meter.gradient_norm:
             norm = gradient_norm(gradients, self.optimizer)
         self.meter.count(tokens, flops, norm)
-        gradients = agreed(gradients, self.optimizer)
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        applied = agreed(gradients, self.optimizer)
         done = self._guard.apply(
-            lambda: self.optimizer.apply(gradients, variables),
+            lambda: self.optimizer.apply(applied, variables),
             loss,
             self.optimizer.learning_rate,
             self._named(gradients, variables),
+            scale=self.optimizer.dynamic_scale if scaled else None,
         )
         mean = loss * total / tf.maximum(count, 1.0)  # of several replicas, this one's
         self._track(tf.where(done, mean, 0.0), tf.where(done, count, 0.0))
@@ -168,8 +170,6 @@ class TrainableModel(CompiledModel):
 
     def _named(self, gradients, variables):
         """Gradients by the names of their weights."""
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            return {}  # they are infinite now and then, and for it to look at
         paths = {id(weight): path for path, weight in self.weights_by_path().items()}
         return {
             paths.get(id(variable), variable.path): gradient

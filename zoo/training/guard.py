@@ -9,6 +9,9 @@ from zoo.errors import ConfigError, TrainingError
 logger = logging.getLogger("zoo")
 
 MOST_SKIPPED = 100  # steps in a row, after which skipping is no longer a remedy
+# A gradient that is infinite where the loss is scaled by less is no matter of scale:
+# 25 halvings of Keras's 2 ** 15, and float16 goes up to 65,504.
+SMALLEST_SCALE = 2.0**-10
 
 
 class Guard:
@@ -53,7 +56,7 @@ class Guard:
             self._bad_in_a_row = variable(tf.zeros([], tf.int64))
             self._bad = variable(tf.zeros([len(self._names) + 2], tf.bool))
 
-    def apply(self, update, loss, rate, gradients):
+    def apply(self, update, loss, rate, gradients, *, scale=None):
         """Calls `update()` if all is finite; gives whether it did, a bool scalar.
 
         What is bad on one of several replicas is bad on all of them.
@@ -64,13 +67,23 @@ class Guard:
             rate: Learning rate, scalar.
             gradients: Tensors, `tf.IndexedSlices` or None by the names of their
                 weights.
+            scale: Of the loss, where the optimizer finds it by trial: gradients are
+                infinite now and then, for `update` to look at, until it is tiny.
         """
         self.prepare(gradients)
-        # Squares, in one pass: numbers whose square overflows would spoil Adam's
-        # second moment for ever.
-        sums = [_sum_of_squares(each) for each in gradients.values()]
+
+        def sums():
+            # Squares, in one pass: numbers whose square overflows would spoil Adam's
+            # second moment for ever.
+            return [_sum_of_squares(each) for each in gradients.values()]
+
+        if scale is None or not gradients:
+            found = sums()
+        else:
+            tiny = tf.cast(scale, tf.float32) < SMALLEST_SCALE
+            found = tf.cond(tiny, sums, lambda: [tf.constant(0.0) for _ in gradients])
         bad = ~tf.math.is_finite(
-            tf.stack([tf.cast(loss, tf.float32), tf.cast(rate, tf.float32), *sums])
+            tf.stack([tf.cast(loss, tf.float32), tf.cast(rate, tf.float32), *found])
         )
         replica = tf.distribute.get_replica_context()
         several = replica is not None and replica.num_replicas_in_sync > 1
