@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+from zoo import compile_policy
 from zoo.compile_policy import jit_compile
 from zoo.errors import ConfigError
 
@@ -23,3 +24,10 @@ def test_what_cannot_be_had_is_refused_with_the_reason():
         with pytest.raises(ConfigError, match="distribution strategy"):
             jit_compile(True)
         assert jit_compile(work="decoding") is False
+
+
+def test_op_determinism_takes_the_place_of_xla(monkeypatch):
+    monkeypatch.setattr(compile_policy, "is_op_determinism_enabled", lambda: True)
+    with pytest.raises(ConfigError, match="op determinism is enabled"):
+        jit_compile(True)
+    assert jit_compile(work="decoding") is False

@@ -83,6 +83,16 @@ def test_labels_twice_are_refused(gpt):
         gpt.evaluate({"input_ids": IDS, "labels": IDS}, IDS, verbose=0)
 
 
+@pytest.mark.parametrize("choice", ["auto", True])
+def test_strings_in_a_step_are_refused_with_the_reason(choice):
+    model = make("gpt2", num_hidden_layers=1)
+    model.compile(jit_compile=choice)
+    texts = tf.data.Dataset.from_tensors({"input_ids": [["a", "text"]]})
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(InputError, match="neither XLA nor a gradient knows str"):
+            method(texts, verbose=0)
+
+
 def test_t5_reads_its_labels_shifted_and_a_model_without_a_start_says_so():
     model = make("t5", decoder_start_token_id=3, pad_token_id=0, num_hidden_layers=1)
     model.compile(run_eagerly=True)

@@ -35,6 +35,9 @@ class TrainableModel(CompiledModel):
         Args:
             data: `(inputs, labels)`, `(inputs, labels, sample_weight)`, or inputs with
                 "labels" among them.
+
+        Raises:
+            InputError: if labels come twice, or there are strings in it.
         """
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(inputs, Mapping) and "labels" in inputs:
@@ -49,6 +52,7 @@ class TrainableModel(CompiledModel):
             lambda x: tf.convert_to_tensor(x) if isinstance(x, np.ndarray) else x,
             (inputs, labels, weights),
         )
+        _refuse_strings(batch)
         return self.prepare_labels(*batch)
 
     def prepare_labels(self, inputs, labels, weights):
@@ -337,6 +341,16 @@ class TrainableModel(CompiledModel):
         if not self.compiled:
             self.compile()
         return super().evaluate(*args, **kwargs)
+
+
+def _refuse_strings(batch):
+    for x in tf.nest.flatten(batch):
+        if getattr(x, "dtype", None) == tf.string:
+            raise InputError(
+                "the dataset yields strings, and a step takes numbers: neither XLA nor "
+                "a gradient knows strings. Pass texts through a tokenizer inside the "
+                "dataset, or take a task of zoo.tasks, which does."
+            )
 
 
 def _with_none(batch, present):
