@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from zoo.errors import CheckpointError, ConfigError
-from zoo.generation.config import (
-    DEFAULTS,
-    FORMS,
-    HARMLESS,
-    NOT_HONOURED,
-    GenerationConfig,
-)
+from zoo.generation.checkpoint_defaults import HARMLESS, NOT_HONOURED
+from zoo.generation.config import DEFAULTS, GenerationConfig
+from zoo.generation.forms import FORMS
 
 
 def same(logits, state):

@@ -7,60 +7,32 @@ there, as in transformers 5.23, whose semantics and defaults these are.
 """
 
 import dataclasses
-import difflib
-import math
-import numbers
-import operator
 import types
-import warnings
 from collections.abc import Callable, Mapping
 from reprlib import repr as short
-from typing import Any, NamedTuple
+from typing import Any
 
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import ConfigError
+from zoo.generation.checkpoint_defaults import (
+    inherited_options,
+    not_applicable,
+    refuse_what_is_not_honoured,
+)
+from zoo.generation.forms import (
+    FORMS,
+    OF_BEAMS,
+    OF_SAMPLING,
+    OPTIONS_OF_IDS,
+    check_names,
+    checked,
+    flat,
+    several,
+)
 
 # The reference stops after 20 tokens in all, prompt included, which cuts most answers.
 DEFAULT_NEW_TOKENS = 128
 # Tokens that an assistant drafts at a time, where num_assistant_tokens does not say.
 DEFAULT_ASSISTANT_TOKENS = 5
-
-# Options that only draws read, and options that only beams read.
-OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-OF_BEAMS = ("length_penalty", "early_stopping", "num_beam_groups", "diversity_penalty")
-
-# Keys of a generation_config.json that change no token: how the reference caches,
-# compiles and reports, how fast an assistant drafts, and who wrote the file. NaN does
-# not leave our models, so there is nothing for remove_invalid_values to remove.
-HARMLESS = frozenset(
-    """
-    transformers_version _from_model_config _commit_hash trust_remote_code chat_format
-    max_window_size use_cache cache_implementation cache_config max_cache_len
-    return_legacy_cache low_memory compile_config disable_compile prefill_chunk_size
-    continuous_batching_config return_dict_in_generate output_scores output_logits
-    output_logprobs output_attentions output_hidden_states is_assistant
-    num_assistant_tokens num_assistant_tokens_schedule assistant_confidence_threshold
-    prompt_lookup_num_tokens max_matching_ngram_size assistant_early_exit
-    assistant_lookbehind target_lookbehind assistant_ensemble_weight speculation_type
-    use_mtp remove_invalid_values
-    """.split()
-)
-# Keys that would change tokens and that zoo does not have -> the value that is "off".
-NOT_HONOURED: dict[str, Any] = {
-    "max_time": None,
-    "top_h": None,
-    "epsilon_cutoff": 0.0,
-    "eta_cutoff": 0.0,
-    "encoder_repetition_penalty": 1.0,
-    "encoder_no_repeat_ngram_size": 0,
-    "exponential_decay_length_penalty": None,
-    "sequence_bias": None,
-    "token_healing": False,
-    "guidance_scale": 1.0,
-    "watermarking_config": None,
-    "dola_layers": None,
-    "constraints": None,
-    "force_words_ids": None,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -179,7 +151,7 @@ class GenerationConfig:
 
     def __post_init__(self):
         for name in FORMS:
-            value = _checked(name, getattr(self, name))
+            value = checked(name, getattr(self, name))
             object.__setattr__(self, name, value)
         self._check_lengths()
         self._check_contrastive_and_assisted()
@@ -297,7 +269,7 @@ class GenerationConfig:
 
     def _check_forced(self):
         for forced in ("forced_bos_token_id", "forced_eos_token_id"):
-            ids = _several(getattr(self, forced))
+            ids = several(getattr(self, forced))
             if ids and set(ids) <= set(self.suppress_tokens):
                 raise ConfigError(
                     f"{forced}={getattr(self, forced)} is forbidden by suppress_tokens."
@@ -311,7 +283,7 @@ class GenerationConfig:
                 tokens, or if no token is left to be written.
         """
         for name in OPTIONS_OF_IDS:
-            for each in _flat(getattr(self, name)):
+            for each in flat(getattr(self, name)):
                 if each >= vocab_size:
                     raise ConfigError(
                         f"{name}={short(getattr(self, name))}: the model's vocabulary "
@@ -348,7 +320,7 @@ class GenerationConfig:
     @property
     def eos_token_ids(self) -> tuple[int, ...]:
         """The ids that end a sequence; none, one or several."""
-        return _several(self.eos_token_id)
+        return several(self.eos_token_id)
 
     @property
     def min_tokens_to_keep(self) -> int:
@@ -383,7 +355,7 @@ class GenerationConfig:
 
     def replace(self, **changes) -> "GenerationConfig":
         """A copy with these options changed."""
-        _check_names(changes)
+        check_names(changes)
         return dataclasses.replace(self, **changes)
 
     @classmethod
@@ -403,13 +375,13 @@ class GenerationConfig:
                 not have, or has a value that an option does not take.
             ConfigError: if the caller's options do not exist or contradict.
         """
-        _check_names(options)
-        options = {name: _checked(name, value) for name, value in options.items()}
-        inherited = _inherited(values)
-        for name in _not_applicable(inherited, options):
+        check_names(options)
+        options = {name: checked(name, value) for name, value in options.items()}
+        inherited = inherited_options(values)
+        for name in not_applicable(inherited, options, DEFAULTS):
             inherited.pop(name, None)
         config = cls(**{**inherited, **options})
-        _refuse_what_is_not_honoured(values, config.do_sample)
+        refuse_what_is_not_honoured(values, config.do_sample)
         return config
 
     def __repr__(self):
@@ -438,290 +410,6 @@ class GenerationConfig:
 
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(GenerationConfig)}
-
-
-class Form(NamedTuple):
-    """What values an option takes.
-
-    `read` gives the value in its one form, or raises ValueError or TypeError.
-    """
-
-    read: Callable
-    words: str
-
-
-def _integer(least, most=2**31 - 1):
-    def read(value):
-        if isinstance(value, bool):
-            raise TypeError
-        value = operator.index(value)
-        if not least <= value <= most:
-            raise ValueError
-        return value
-
-    return Form(read, f"an integer of at least {least}")
-
-
-def _number(within, words):
-    def read(value):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError
-        value = float(value)
-        if not (math.isfinite(value) and within(value)):
-            raise ValueError
-        return value
-
-    return Form(read, words)
-
-
-def _of(kind, words):
-    def read(value):
-        if not isinstance(value, kind):
-            raise TypeError
-        return value
-
-    return Form(read, words)
-
-
-def _or_none(form):
-    def read(value):
-        return None if value is None else form.read(value)
-
-    return Form(read, f"{form.words}, or None")
-
-
-def _listed(form, words, *, alone=False, empty=True):
-    """Any number of values of a form; None is none. `alone`: one may stand for itself.
-
-    Sets are taken in ascending order, so that equal sets are equal options.
-    """
-
-    def read(value):
-        if value is None and empty:
-            return ()
-        if alone and (isinstance(value, str) or callable(value)):
-            return (form.read(value),)
-        if isinstance(value, set | frozenset):
-            value = sorted(value)
-        if isinstance(value, str | bytes | Mapping) or (not empty and not len(value)):
-            raise TypeError
-        return tuple(form.read(each) for each in value)
-
-    return Form(read, words)
-
-
-def _either(first, second, words):
-    def read(value):
-        try:
-            return first.read(value)
-        except (TypeError, ValueError):
-            return second.read(value)
-
-    return Form(read, words)
-
-
-def _stop_string(value):
-    if not isinstance(value, str) or not value:
-        raise TypeError
-    return value
-
-
-def _early_stopping(value):
-    if isinstance(value, bool) or value == "never":
-        return value
-    raise ValueError
-
-
-ID = _integer(0)
-IDS = _listed(ID, "a list of token ids")
-ID_OR_IDS = _or_none(
-    _either(
-        ID,
-        _listed(ID, "", empty=False),
-        "a token id or a list of at least one token id",
-    )
-)
-COUNT = _integer(1)
-SWITCH = _of(bool, "True or False")
-SHARE = _number(lambda value: 0 <= value <= 1, "a number in [0, 1]")
-ANY_NUMBER = _number(lambda value: True, "a finite number")
-POSITIVE = _number(lambda value: value > 0, "a positive number")
-FUNCTION = _of(Callable, "a function")
-
-# option -> what it takes
-FORMS = {
-    "max_new_tokens": _or_none(_integer(0)),
-    "max_length": _or_none(COUNT),
-    "min_new_tokens": _integer(0),
-    "min_length": _integer(0),
-    "do_sample": SWITCH,
-    "num_beams": COUNT,
-    "num_return_sequences": COUNT,
-    "length_penalty": ANY_NUMBER,
-    "early_stopping": Form(_early_stopping, 'True, False or "never"'),
-    "num_beam_groups": COUNT,
-    "diversity_penalty": _number(lambda value: value >= 0, "a number of at least 0"),
-    "penalty_alpha": SHARE,
-    "temperature": _number(
-        lambda value: value > 0,
-        "a positive number (without draws, the limit of 0, generation is greedy: "
-        "do_sample=False)",
-    ),
-    "top_k": _integer(0),
-    "top_p": SHARE,
-    "min_p": SHARE,
-    "typical_p": _number(lambda value: 0 < value <= 1, "a number in (0, 1]"),
-    "repetition_penalty": POSITIVE,
-    "presence_penalty": ANY_NUMBER,
-    "frequency_penalty": ANY_NUMBER,
-    "no_repeat_ngram_size": _integer(0),
-    "bad_words_ids": _listed(
-        _listed(ID, "", empty=False), "a list of lists of at least one token id"
-    ),
-    "suppress_tokens": IDS,
-    "begin_suppress_tokens": IDS,
-    "forced_bos_token_id": _or_none(ID),
-    "forced_eos_token_id": ID_OR_IDS,
-    "prefix_allowed_tokens_fn": _or_none(FUNCTION),
-    "processors": _listed(FUNCTION, "a function or a list of them", alone=True),
-    "renormalize_logits": SWITCH,
-    "eos_token_id": ID_OR_IDS,
-    "pad_token_id": _or_none(ID),
-    "bos_token_id": _or_none(ID),
-    "decoder_start_token_id": _or_none(ID),
-    "stop_strings": _listed(
-        Form(_stop_string, ""), "a text or a list of texts, none empty", alone=True
-    ),
-    "seed": _or_none(_integer(-(2**63), 2**63 - 1)),
-    "num_assistant_tokens": _or_none(COUNT),
-    "return_dict_in_generate": SWITCH,
-    "output_scores": SWITCH,
-    "output_logprobs": SWITCH,
-}
-OPTIONS_OF_IDS = (
-    "eos_token_id",
-    "pad_token_id",
-    "bos_token_id",
-    "decoder_start_token_id",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "bad_words_ids",
-)
-
-
-def _checked(name, value, error=ConfigError, where=""):
-    """The value of an option in its one form."""
-    try:
-        return FORMS[name].read(value)
-    except (TypeError, ValueError):
-        raise error(
-            f"{where}{name}={short(value)}: expected {FORMS[name].words}."
-        ) from None
-
-
-def _check_names(options):
-    for name in options:
-        if name not in FORMS:
-            close = difflib.get_close_matches(name, FORMS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"generation has no option {name!r}.{hint}")
-
-
-def _inherited(values):
-    """The options that a generation_config.json sets, each in its one form."""
-    inherited, unknown = {}, []
-    for name, value in values.items():
-        if value is None or name in HARMLESS or name in NOT_HONOURED:
-            continue
-        if name == "pad_token_id" and value == -1:
-            continue  # how old Llama checkpoints say that there is none
-        if name in FORMS:
-            inherited[name] = _checked(
-                name, value, CheckpointError, "generation_config.json: "
-            )
-        else:
-            unknown.append(name)
-    if unknown:
-        warnings.warn(
-            f"generation_config.json has keys that generation does not read: {unknown}",
-            stacklevel=4,
-        )
-    return inherited
-
-
-def _refuse_what_is_not_honoured(values, sampling):
-    of_draws = ("top_h", "epsilon_cutoff", "eta_cutoff")
-    for name, neutral in NOT_HONOURED.items():
-        value = values.get(name)
-        if value is None or value == neutral or (name in of_draws and not sampling):
-            continue
-        raise CheckpointError(
-            f"generation_config.json: {name}={short(value)} would change what is "
-            f"written, and zoo does not have it. Set it to {neutral!r} there, or leave "
-            "it out, if you can do without."
-        )
-
-
-def _not_applicable(inherited, options):
-    """Names of inherited options that the call, or another inherited one, overrules.
-
-    They are found in turn: first what the caller's strategy leaves no room for, then
-    what the strategy that results does not read.
-    """
-    chosen = {**DEFAULTS, **inherited, **options}
-    left_out = []
-
-    def leave_out(*names):
-        for name in names:
-            if name not in options:
-                left_out.append(name)
-                chosen[name] = DEFAULTS[name]
-
-    if options.get("penalty_alpha") or options.get("num_assistant_tokens"):
-        leave_out("do_sample", "num_beams")
-    if options.get("num_beam_groups", 1) > 1:
-        leave_out("do_sample")
-    if (
-        chosen["do_sample"]
-        or chosen["num_beams"] > 1
-        or chosen["num_assistant_tokens"] is not None
-    ):
-        leave_out("penalty_alpha")
-    if chosen["do_sample"] or chosen["num_beams"] % chosen["num_beam_groups"]:
-        leave_out("num_beam_groups", "diversity_penalty")
-    if not chosen["do_sample"]:
-        leave_out(*(name for name in OF_SAMPLING if name != "top_k"))
-        if not chosen["penalty_alpha"]:
-            leave_out("top_k")
-    if chosen["num_beams"] == 1:
-        leave_out(*OF_BEAMS, "renormalize_logits")
-    most = chosen["num_return_sequences"]
-    if chosen["num_beams"] > 1:
-        most = chosen["num_beams"]
-    elif not chosen["do_sample"]:
-        most = 1
-    if chosen["num_return_sequences"] > most:
-        leave_out("num_return_sequences")
-    if options.get("max_length") is not None:
-        leave_out("max_new_tokens")
-    elif chosen["max_new_tokens"] is not None:
-        leave_out("max_length")
-    return left_out
-
-
-def _several(value):
-    """One, several or no ids as a tuple."""
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _flat(value):
-    """All ids in an option, however deep."""
-    for each in _several(value):
-        yield from _flat(each) if isinstance(each, tuple) else (each,)
 
 
 def _comparable(value):
