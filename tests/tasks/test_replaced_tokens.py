@@ -134,6 +134,17 @@ def test_it_learns_what_was_replaced(model):
     assert history["detection_loss"][-1] < history["detection_loss"][0]
 
 
+def test_tokens_are_drawn_by_the_generators_probabilities(model):
+    """As the paper has it (arXiv:2003.10555, section 2), and not the likeliest."""
+    shares = np.array([0.5, 0.3, 0.15, 0.05])
+    logits = np.full((4000, 24), -1e9, "float32")
+    logits[:, 5:9] = np.log(shares)
+    drawn = np.bincount(model.draw(tf.constant(logits), True), minlength=24) / 4000
+    # Three standard deviations of a share of one half are 0.024.
+    assert drawn[5:9] == pytest.approx(shares, abs=0.024)
+    assert drawn[5:9].sum() == 1
+
+
 def test_drawing_differs_in_training_and_stays_in_evaluation(model):
     logits = tf.zeros([200, 24])
     assert np.array_equal(model.draw(logits, False), model.draw(logits, False))
