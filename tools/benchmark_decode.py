@@ -4,11 +4,9 @@ Every row asks each library for the same number of new tokens; nothing may end e
 A step is one whole call, prompts included, as a user makes it.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from tools.benchmark_encoder import (
     set_tensorflow_threads,
     tensorflow_threads,
 )
+from tools.benchmark_language_model import t5_config
 from tools.benchmark_turns import Contender, Session, best_of
 
 PAD = 0
@@ -69,8 +68,9 @@ def checkpoint(work, *, cache=None):
     """Directory of the weights that all contenders load."""
     if work.model == "gpt2":
         return benchmark_load.make_checkpoint(cache=cache)
-    cache = Path(cache or os.environ.get("ZOO_CACHE") or "~/.cache/zoo").expanduser()
-    directory = cache / "benchmarks" / work.model
+    from zoo.files import cache_directory
+
+    directory = cache_directory(cache) / "benchmarks" / work.model
     if not (directory / "config.json").exists():
         made = {"smollm2": smollm2, "t5": t5_small}[work.model]()
         made.save_pretrained(directory)
@@ -87,32 +87,15 @@ def smollm2():
 
 def t5_small():
     """The shape of T5-small, with random weights."""
-    from zoo import T5Model, TransformerConfig
+    from zoo import T5Model
 
     return T5Model(
-        TransformerConfig(
-            model_type="t5",
+        t5_config(
             vocab_size=32_128,
             hidden_size=512,
-            head_dim=64,
             num_attention_heads=8,
             num_hidden_layers=6,
-            num_decoder_layers=6,
             intermediate_size=2_048,
-            hidden_act="relu",
-            norm="rms",
-            norm_bias=False,
-            layer_norm_eps=1e-6,
-            position="relative",
-            attention_scale=1.0,
-            attention_bias=False,
-            attention_output_bias=False,
-            mlp_bias=False,
-            tie_word_embeddings=True,
-            logit_scale=512**-0.5,
-            pad_token_id=0,
-            eos_token_id=1,
-            decoder_start_token_id=0,
         )
     )
 
@@ -147,6 +130,7 @@ def start_zoo(work, directory, threads):
         lambda: model.generate(prompts, **options),
         "as by default",
         tensorflow_threads(),
+        tensorflow_device(),
     )
     if work.model == "gpt2" and work.batch == 1:
         read = sum(
@@ -234,7 +218,9 @@ def start_keras_hub(work, directory, threads):
                 for row, prompt in zip(found["token_ids"], prompts, strict=True)
             ]
 
-        return session(work, call, compilation(jit), tensorflow_threads())
+        return session(
+            work, call, compilation(jit), tensorflow_threads(), tensorflow_device()
+        )
 
     variants = {compilation(jit): lambda jit=jit: start(jit) for jit in (True, False)}
     return best_of(variants, probe=1, warmup=1)
@@ -251,13 +237,17 @@ def start_transformers(work, directory, threads):
     logging.set_verbosity_error()
     if threads:
         torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":  # TensorFlow uses TF32 on its own accord
+        torch.set_float32_matmul_precision("high")
     kind = T5ForConditionalGeneration if work.model == "t5" else AutoModelForCausalLM
-    model = kind.from_pretrained(directory, dtype=torch.float32).eval()
+    model = kind.from_pretrained(directory, dtype=torch.float32).eval().to(device)
     prompts = work.prompts(model.config.vocab_size)
     ids = torch.full((work.batch, work.prompt), PAD)
     mask = torch.zeros((work.batch, work.prompt), dtype=torch.long)
     for i, row in enumerate(prompts):
         ids[i, -len(row) :], mask[i, -len(row) :] = torch.tensor(row), 1
+    ids, mask = ids.to(device), mask.to(device)
     before = 1 if work.model == "t5" else work.prompt
 
     def call():
@@ -273,15 +263,23 @@ def start_transformers(work, directory, threads):
             )
         return found[:, before:].tolist()
 
-    return session(work, call, "eager", torch.get_num_threads())
+    where = "GPU" if device == "cuda" else "CPU"
+    return session(work, call, "eager", torch.get_num_threads(), where)
 
 
-def session(work, call: Callable, how, threads):
+def tensorflow_device():
+    """Where TensorFlow computes, for the report."""
+    import tensorflow as tf
+
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
+def session(work, call: Callable, how, threads, device):
     """A `Session` of whole calls.
 
     Args:
         call: Gives the new ids of each prompt.
-        how, threads: Of the report.
+        how, threads, device: Of the report.
     """
     found: list = []
 
@@ -299,4 +297,5 @@ def session(work, call: Callable, how, threads):
             raise ValueError(f"asked for {work.new} new tokens, got {sorted(counts)}")
         return {"first tokens": [int(row[0]) for row in found]}
 
-    return Session(run, {"variant": how, "threads": threads}, check)
+    about = {"variant": how, "threads": threads, "device": device}
+    return Session(run, about, check)

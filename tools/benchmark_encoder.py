@@ -83,20 +83,13 @@ def start_zoo(task, precision, shape, threads):
     from zoo.training.optimizers import AdamW
 
     config = TransformerConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        intermediate_size=shape.feedforward,
+        **sizes(shape),
         max_position_embeddings=shape.positions,
         embedding_norm=True,
         type_vocab_size=2,
         norm_place="post",
         pooler=True,
         layer_norm_eps=1e-12,
-        hidden_dropout_prob=shape.dropout,
-        attention_probs_dropout_prob=shape.dropout,
-        embedding_dropout_prob=shape.dropout,
     )
     labels = [str(number) for number in range(shape.classes)]
     model = TextClassifier(config, labels=labels, dtype=policy)
@@ -106,6 +99,20 @@ def start_zoo(task, precision, shape, threads):
     session = keras_session(task, model, named(shape, names))
     session.about["variant"] = f"{policy}, {compilation(model.jit_compile)}"
     return session
+
+
+def sizes(shape):
+    """Sizes and dropouts as TransformerConfig names them."""
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "intermediate_size": shape.feedforward,
+        "hidden_dropout_prob": shape.dropout,
+        "attention_probs_dropout_prob": shape.dropout,
+        "embedding_dropout_prob": shape.dropout,
+    }
 
 
 def named(shape, names):

@@ -16,6 +16,7 @@ from tools.benchmark_encoder import (
     compilation,
     keras_session,
     set_tensorflow_threads,
+    sizes,
     torch_training,
 )
 from tools.benchmark_turns import Contender, Session, best_of
@@ -108,52 +109,48 @@ def gpt2(work):
     return GPTModel(
         TransformerConfig(
             model_type="gpt2",
-            vocab_size=work.vocabulary,
-            hidden_size=work.hidden,
-            num_hidden_layers=work.layers,
-            num_attention_heads=work.heads,
-            intermediate_size=work.feedforward,
             max_position_embeddings=work.positions,
             hidden_act="gelu_new",
-            **dropouts(work),
+            **sizes(work),
         )
     )
 
 
 def t5(work):
-    from zoo import T5Model, TransformerConfig
+    from zoo import T5Model
 
     return T5Model(
-        TransformerConfig(
-            model_type="t5",
-            vocab_size=work.vocabulary,
-            hidden_size=work.hidden,
-            num_hidden_layers=work.layers,
-            num_attention_heads=work.heads,
-            intermediate_size=work.feedforward,
-            hidden_act="relu",
-            norm="rms",
-            norm_bias=False,
-            layer_norm_eps=1e-6,
-            position="relative",
-            attention_scale=1.0,
-            attention_bias=False,
-            attention_output_bias=False,
-            mlp_bias=False,
-            logit_scale=work.hidden**-0.5,
-            pad_token_id=START,
-            eos_token_id=1,
-            decoder_start_token_id=START,
+        t5_config(
             feedforward_dropout_prob=work.dropout,
             final_dropout_prob=work.dropout,
-            **dropouts(work),
+            **sizes(work),
         )
     )
 
 
-def dropouts(work):
-    names = ("hidden", "embedding", "attention_probs")
-    return {f"{name}_dropout_prob": work.dropout for name in names}
+def t5_config(*, hidden_size, **options):
+    """A T5 of the first version: relu, and a head that is the token table."""
+    from zoo import TransformerConfig
+
+    return TransformerConfig(
+        model_type="t5",
+        hidden_size=hidden_size,
+        hidden_act="relu",
+        norm="rms",
+        norm_bias=False,
+        layer_norm_eps=1e-6,
+        position="relative",
+        attention_scale=1.0,
+        attention_bias=False,
+        attention_output_bias=False,
+        mlp_bias=False,
+        tie_word_embeddings=True,
+        logit_scale=hidden_size**-0.5,
+        pad_token_id=START,
+        eos_token_id=1,
+        decoder_start_token_id=START,
+        **options,
+    )
 
 
 def shifted(targets):

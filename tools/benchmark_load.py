@@ -5,7 +5,6 @@ registry has the real ones, and neither time nor memory depends on them.
 """
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -82,10 +81,11 @@ def make_checkpoint(shape=None, *, cache=None):
     """
     from safetensors.numpy import save_file
 
+    from zoo.files import cache_directory
+
     shape = shape or Shape()
-    cache = Path(cache or os.environ.get("ZOO_CACHE") or "~/.cache/zoo").expanduser()
     sizes = "-".join(str(size) for size in asdict(shape).values())
-    directory = cache / "benchmarks" / f"gpt2-{sizes}"
+    directory = cache_directory(cache) / "benchmarks" / f"gpt2-{sizes}"
     if directory.exists():
         return directory
     directory.parent.mkdir(parents=True, exist_ok=True)
