@@ -1,6 +1,7 @@
 """What all tests share: a quiet TensorFlow, few threads, seeds, and sample material."""
 
 import gc
+import importlib.util
 import os
 
 # TensorFlow and the hub's client read these when they are imported.
@@ -12,6 +13,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: threads would on
         os.environ.setdefault(name, "1")
 
 import pytest
+
+
+def pytest_configure(config):
+    """`-m parity` without its references is an error, and not a hundred tests skipped.
+
+    Elsewhere the modules that compare with them skip themselves.
+    """
+    if config.option.markexpr == "parity":
+        for name in ("peft", "torch", "transformers"):
+            if importlib.util.find_spec(name) is None:
+                raise pytest.UsageError(f"-m parity needs {name}: use make parity.")
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,6 @@ def test_words_do_not_reach_across_documents(tokenizer):
 
 
 def test_chinese_words_are_cut_by_jieba(tokenizer):
-    pytest.importorskip("jieba")
     ids = tokenizer("我们在北京大学学习")["input_ids"].numpy()
     words = [(1, 2), (3,), (4, 5, 6, 7), (8, 9)]  # behind [CLS]
     rows = np.repeat(ids, 60, 0)

@@ -1,5 +1,7 @@
 """Our scores are those of the official scripts, whatever the strings."""
 
+from importlib import metadata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +18,12 @@ ROWS = st.lists(st.tuples(TEXTS, ANSWERED), min_size=1, max_size=8)
 SOME = st.lists(st.tuples(TEXTS, ANSWERED | st.just([])), min_size=1, max_size=8)
 
 
+@pytest.mark.skipif(
+    not metadata.version("tensorflow").startswith("2.20."),
+    reason="tf-models-official, which has the scripts, fixes TensorFlow at 2.20",
+)
 @pytest.mark.parametrize("rows", [ROWS, SOME], ids=["1.1", "2.0"])
 def test_ours_equal_the_official_ones(rows):
-    pytest.importorskip("official.nlp.tools.squad_evaluate_v1_1")
-
     @settings(max_examples=150, deadline=None)
     @given(rows)
     def compared(rows):

@@ -1,7 +1,5 @@
 """The BERT classifier of the benchmarks is one and the same in every library."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -17,11 +15,6 @@ TINY = Shape(
     positions=16,
     batch=2,
     length=8,
-)
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None
-    or importlib.util.find_spec("transformers") is None,
-    reason="needs the parity extra",
 )
 
 
@@ -62,7 +55,6 @@ def test_zoo_runs_the_model_that_is_described(task):
     assert session.about["threads"]
 
 
-@needs_torch
 @pytest.mark.parity
 @pytest.mark.parametrize("task", ["train", "forward"])
 @pytest.mark.parametrize("precision", PRECISIONS)

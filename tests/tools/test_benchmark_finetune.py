@@ -1,7 +1,5 @@
 """One epoch of fine-tuning: the same examples and weights in every library."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -9,11 +7,6 @@ from tools import benchmark_finetune
 from tools.benchmark_finetune import Work, contenders
 from tools.benchmark_turns import measure
 
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None
-    or importlib.util.find_spec("transformers") is None,
-    reason="needs the parity extra",
-)
 SNIPPETS = ([f"sentence number {i}" for i in range(20)], [0, 1] * 10)
 
 
@@ -42,12 +35,13 @@ def test_waiting_is_a_share_of_the_steps(monkeypatch):
     assert 0 < share < 0.5
 
 
-@needs_torch
 @pytest.mark.download
 def test_all_contenders_learn():
+    """Those whose packages are here; with the parity extra, all of them."""
     from zoo.data.samples import fetch
 
     work = Work(batch=4, length=16, examples=16, held_out=8, steps=1)
     results = measure(contenders(work, fetch("minilm")), rounds=1, steps=1, warmup=0)
+    results = [each for each in results if not each.missing]
     assert all(r.seconds[0] > 0 for r in results)
     assert all(0 <= r.about["accuracy"] <= 1 for r in results[:2])

@@ -1,7 +1,6 @@
 """GPT-2 and T5 of the benchmarks are the same in every library."""
 
 import dataclasses
-import importlib.util
 
 import numpy as np
 import pytest
@@ -9,11 +8,6 @@ import pytest
 from tools.benchmark_language_model import Work, contenders, shifted
 from tools.benchmark_turns import measure
 
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None
-    or importlib.util.find_spec("transformers") is None,
-    reason="needs the parity extra",
-)
 TINY = {
     "layers": 1,
     "hidden": 16,
@@ -49,7 +43,6 @@ def test_zoo_takes_steps(kind):
     assert min(seconds) > 0
 
 
-@needs_torch
 @pytest.mark.parity
 @pytest.mark.parametrize("kind", WORKS)
 def test_all_contenders_train_the_same_model(kind):

@@ -1,6 +1,5 @@
 """The checkpoint of the `load` benchmark, and that all contenders read it whole."""
 
-import importlib.util
 import json
 
 import pytest
@@ -10,11 +9,6 @@ from tools.benchmark_load import Shape, contenders, make_checkpoint
 from tools.benchmark_turns import measure
 
 TINY = Shape(layers=1, hidden=8, heads=2, vocabulary=20, positions=16)
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None
-    or importlib.util.find_spec("transformers") is None,
-    reason="needs the parity extra",
-)
 
 
 def test_the_default_is_gpt2_with_124_million_weights():
@@ -54,7 +48,6 @@ def test_zoo_loads_it(tmp_path):
     assert told["parameters"] == count
 
 
-@needs_torch
 @pytest.mark.parity
 def test_all_contenders_load_the_same_weights(tmp_path):
     directory = make_checkpoint(TINY, cache=tmp_path)
