@@ -87,12 +87,13 @@ def test_attention_looks_at_as_little_of_a_cache_as_it_can(monkeypatch):
     monkeypatch.setattr(cache, "SMALLEST_PART", 2)
     zeros, new = tf.zeros([40, 4]), tf.zeros([1, 1, 1, 4])
 
+    def count(keys, values, bias):
+        return tf.shape(keys)[2]
+
     @tf.function(jit_compile=True)
     def looked_at(place):
         memory = cache.Memory(written=(zeros, zeros), place=place)
-        keys, values = memory.extend(new, new)
-        count = lambda keys, values, bias: tf.shape(keys)[2]  # noqa: E731
-        return memory.look(count, keys, values, AttentionBias())
+        return memory.look(count, *memory.extend(new, new), AttentionBias())
 
     found = [int(looked_at(tf.constant(place))) for place in (0, 1, 2, 7, 8, 31, 39)]
     assert found == [2, 2, 8, 8, 32, 32, 40]
@@ -102,6 +103,28 @@ def test_layers_with_a_window_keep_no_more_than_it():
     model, _, prompt, _ = decoder_case("some windows")
     _, cache = model.prefill(prompt, length=40)
     assert [keys.shape[-2] for keys, _ in cache.layers] == [4, 40]
+
+
+def test_heads_that_share_keys_store_them_once():
+    model, _, prompt, _ = decoder_case("grouped heads")
+    _, cache = model.prefill(prompt, length=40)
+    for written in tf.nest.flatten(cache.layers):  # 2 of 4 heads, of 8
+        assert written.shape == (3, 2, 40, 8)
+
+
+def test_keys_of_an_encoders_states_are_computed_once():
+    """What the projections become afterwards, no later step notices."""
+    model, _, prompt, ids = encoder_decoder_case("t5")
+    _, cache = model.prefill(prompt, length=PROMPT + MORE)
+    expected, _ = model.advance(tf.constant(ids[:, -1:]), cache)
+    for block in model.decoder.blocks:
+        for weight in block.cross_attention.key_value.weights:
+            weight.assign(tf.zeros_like(weight))
+    found, _ = model.advance(tf.constant(ids[:, -1:]), cache)
+    np.testing.assert_array_equal(found, expected)
+    _, cache = model.prefill(prompt, length=PROMPT + MORE)
+    found, _ = model.advance(tf.constant(ids[:, -1:]), cache)
+    assert np.abs(found - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["grouped heads", "some windows"])
