@@ -13,6 +13,7 @@ from zoo.generation.config import DEFAULT_ASSISTANT_TOKENS, GenerationConfig
 from zoo.generation.generator import Generator
 from zoo.generation.prompts import begun, read_rows
 from zoo.generation.serving import Server
+from zoo.generation.strategies import check_strategy, options_of
 from zoo.models.base import TransformerModel, head_of, logits
 from zoo.training.losses import CrossEntropy
 from zoo.training.metrics import Perplexity, TokenAccuracy
@@ -69,6 +70,8 @@ class GenerativeModel(TransformerModel):
             options: Those of `zoo.generation.GenerationConfig`, such as
                 `max_new_tokens=64`, `do_sample=True`, `num_beams=4`; what the
                 checkpoint's generation_config.json says holds where none is given.
+                The strategy follows from them; `strategy="beam"` and the like says
+                which one is meant (see `zoo.generation.strategies`).
 
         Returns:
             What was written behind each prompt: text for text, a list of ids for ids;
@@ -158,12 +161,13 @@ class GenerativeModel(TransformerModel):
         """Texts `[B]` that a SavedModel is given, as the model is to read them."""
         return texts
 
-    def generation_config(self, *, assistant_model=None, **options):
+    def generation_config(self, *, assistant_model=None, strategy=None, **options):
         """The GenerationConfig of a call: these options over the checkpoint's.
 
         Raises:
             ConfigError: as `generate`.
         """
+        options = options_of(strategy, options)
         if assistant_model is not None:
             self._check_assistant(assistant_model)
             if options.get("num_assistant_tokens") is None:
@@ -177,7 +181,9 @@ class GenerativeModel(TransformerModel):
         if start is not None:
             own["decoder_start_token_id"] = start
         defaults = {**own, **(self.generation_defaults or {})}
-        return GenerationConfig.from_checkpoint(defaults, **options)
+        config = GenerationConfig.from_checkpoint(defaults, **options)
+        check_strategy(strategy, config)
+        return config
 
     def _check_assistant(self, assistant):
         """Refuses what cannot draft for this model."""
@@ -325,6 +331,13 @@ class GenerativeModel(TransformerModel):
     @property
     def _counts_positions(self):
         return self.config.position in ("learned", "sinusoidal")
+
+    def cache_bytes(self, length):
+        """What the caches of one row with room for so many tokens take, in bytes."""
+        config, depth = self.config, self.decoder.depth
+        tokens = sum(min(length, config.window(i) or length) for i in range(depth))
+        each = 2 * config.num_key_value_heads * config.head_dim
+        return tokens * each * tf.as_dtype(self.compute_dtype).size
 
     def positions_of_next(self, cache, count):
         """Positions of the next tokens, int32 `[B, count]`.
