@@ -54,6 +54,9 @@ class TableModel:
     def room_after(self, length):
         return 2**31 - 1
 
+    def cache_bytes(self, length):
+        return 4
+
     def prefill(self, inputs, *, length, slack=0):
         ids, padding = inputs["input_ids"], inputs["padding"]
         numbers = tf.zeros_like(padding)

@@ -16,6 +16,7 @@ from tests.generation.tiny import (
     with_texts,
 )
 from zoo.errors import CheckpointError, ConfigError, InputError
+from zoo.generation import generator
 from zoo.generation.evaluation import log_likelihood
 from zoo.models import GPTModel
 
@@ -176,6 +177,53 @@ def test_rotary_positions_end_for_prompts_but_not_for_what_is_written(plain):
     plain["t5"].check_prompts([[5] * 65])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_new_tokens": 2**31 - 1}, "smaller max_new_tokens"),
+        ({"max_length": 2**31 - 1}, "smaller max_length"),
+        (
+            {"do_sample": True, "num_return_sequences": 2**31 - 1},
+            "fewer prompts, beams or sequences",
+        ),
+    ],
+)
+def test_what_no_machine_holds_is_refused_before_it_is_tried(plain, options, said):
+    with pytest.raises(ConfigError, match=rf"rows take .* GB, .*{said}"):
+        plain["grouped"].generate(ROWS, **options)
+
+
+def test_caches_are_as_large_as_they_are_said_to_be(plain):
+    for model in plain.values():
+        names = {"input_ids", model.prompt_name}
+        inputs = dict.fromkeys(names, tf.constant([ROWS[0]]))
+        inputs["padding"] = tf.constant([0])
+        _, cache = model.prefill(inputs, length=40)
+        found = sum(x.shape.num_elements() * 4 for x in tf.nest.flatten(cache.layers))
+        assert model.cache_bytes(40) == found
+
+
+def test_ctrl_c_is_looked_for_between_runs_of_the_loop(plain, monkeypatch):
+    model = plain["grouped"]
+    whole = model.generate(ROWS, max_new_tokens=12)
+    monkeypatch.setattr(generator, "LONGEST_RUN", 5)
+    assert model.generate(ROWS, max_new_tokens=12) == whole
+    steps, go = [], generator.Program.go
+
+    def interrupted(self, request, carry, limit):
+        steps.append(limit)
+        if len(steps) == 2:  # as Python does between two calls
+            raise KeyboardInterrupt
+        return go(self, request, carry, limit)
+
+    monkeypatch.setattr(generator.Program, "go", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.generate(ROWS, max_new_tokens=12)
+    assert steps == [6, 11]
+    monkeypatch.undo()
+    assert model.generate(ROWS, max_new_tokens=12) == whole
+
+
 # --- What goes in and comes out ---------------------------------------------------
 
 
@@ -306,7 +354,7 @@ def test_a_stream_is_one_sequence_of_one_prompt(plain):
     ("options", "match"),
     [
         ({"max_new_token": 3}, r"no option 'max_new_token'.*'max_new_tokens'"),
-        ({"strategy": "best"}, r"no option 'strategy'"),
+        ({"strategy": "best"}, r"strategy='best': expected one of greedy, sample"),
         ({"temperature": 0.5}, r"temperature=0\.5 needs do_sample=True"),
         ({"max_new_tokens": 3, "max_length": 9}, r"max_new_tokens=3 and max_length=9"),
         ({"num_return_sequences": 2}, r"num_return_sequences=2, but num_beams=1"),

@@ -2,12 +2,13 @@
 
 import functools
 import logging
+import os
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.compile_policy import jit_compile
+from zoo.compile_policy import accelerated, jit_compile
 from zoo.errors import ConfigError, InputError
 from zoo.generation.assisted import Assisted
 from zoo.generation.beams import BeamSearch, DiverseBeamSearch
@@ -39,6 +40,8 @@ OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
 STOP_TABLES = 8
 # New tokens are given room by multiples of this.
 STEP = 32
+# Steps after which Python looks whether somebody pressed Ctrl-C.
+LONGEST_RUN = 256
 
 STRATEGIES: dict[str, Any] = {
     "greedy": Choice,
@@ -56,9 +59,9 @@ class Generator:
 
     Args:
         model: See `zoo.generation.loop`. Besides, `prompt_name` says which input the
-            loop continues, `check_prompts(rows)` refuses what is too long, and
-            `spelling` says what tokens write (`zoo.tokenizers.decoders.Spelling`), or
-            is None.
+            loop continues, `check_prompts(rows)` refuses what is too long,
+            `cache_bytes(length)` says what the caches of a row take, and `spelling`
+            what tokens write (`zoo.tokenizers.decoders.Spelling`), or is None.
         vocab_size: V.
 
     Attributes:
@@ -93,9 +96,9 @@ class Generator:
             nothing = Sequence("" if decode else None, [], "length")
             return [[nothing] * config.num_return_sequences for _ in rows]
         program = self._program(config, length, assistant)
-        limit = int(tf.reduce_max(request.limits))
-        carry = program.go(request, program.begin(request), limit)
-        found = program.strategy.results(request, carry)
+        for carry in self._chunks(program, request, LONGEST_RUN):
+            last = carry
+        found = program.strategy.results(request, last)
         return self._sequences(found, rows, config, decode)
 
     def stream(self, row, config, *, decode=None, assistant=None):
@@ -131,15 +134,14 @@ class Generator:
         program = self._program(config, length, assistant)
         written = (
             program.strategy.results(request, carry)[0][0].ids
-            for carry in self._chunks(program, request)
+            for carry in self._chunks(program, request, chunk_size(length))
         )
         yield from pieces(written, row, decode, stops=config.stop_strings)
 
-    def _chunks(self, program, request):
-        """Carries, a few steps apart, until all rows have ended."""
+    def _chunks(self, program, request, chunk):
+        """Carries, `chunk` steps apart, until all rows have ended."""
         limit = int(tf.reduce_max(request.limits))
         carry = program.begin(request)
-        chunk = chunk_size(carry.tokens.shape[1])
         while True:
             yield carry
             step = int(carry.step)
@@ -194,6 +196,9 @@ class Generator:
             for row in prompts
         ]
         inputs[self.model.prompt_name] = tokens
+        length = tokens.shape[1] + room(max(limits), STEP)
+        if max(limits):
+            self._check_memory(len(rows), length, config)
         seed = fresh_seed() if config.seed is None else config.seed
         request = Request(
             inputs={name: tf.constant(x, tf.int32) for name, x in inputs.items()},
@@ -208,7 +213,25 @@ class Generator:
             },
             stops=self._stop_table(config.stop_strings),
         )
-        return request, tokens.shape[1] + room(max(limits), STEP)
+        return request, length
+
+    def _check_memory(self, count, length, config):
+        """Refuses caches that the machine cannot hold: Linux would kill the process.
+
+        An accelerator says so by itself.
+        """
+        if accelerated():
+            return
+        rows = count * max(config.num_beams, config.num_return_sequences)
+        needed = rows * (self.model.cache_bytes(length) + 5 * length)  # tokens, mask
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > there:
+            limit = "max_new_tokens" if config.max_length is None else "max_length"
+            raise ConfigError(
+                f"caches of {length:,} tokens in {rows:,} rows take "
+                f"{needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f} GB. "
+                f"Pass a smaller {limit}, or fewer prompts, beams or sequences at once."
+            )
 
     def _program(self, config, length, assistant=None):
         drafted = config.num_assistant_tokens
