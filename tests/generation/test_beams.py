@@ -1,6 +1,7 @@
 """Beam search finds what plain loops over the same log-probabilities find."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -159,6 +160,17 @@ def test_one_token_is_written_for_each_beam_at_least():
         )
 
 
+def test_many_tokens_may_end_a_sequence():
+    """A checkpoint may name them all: the graph is no larger for that."""
+    model = TableModel(4000)
+    ends = tuple(range(1, 4000))
+    started = time.process_time()
+    options = {"num_beams": 2, "max_new_tokens": 3, "pad_token_id": 0}
+    (found,) = model.generator()([[3, 4]], config(eos_token_id=ends, **options))
+    assert found[0].finish_reason == "stop" and len(found[0].ids) == 1
+    assert time.process_time() - started < 3
+
+
 def test_padding_may_be_the_token_that_ends():
     model = TableModel(9, seed=5, favoured={2: 1.0})
     rows = prompts(np.random.default_rng(5), 8, 9)
@@ -231,14 +243,20 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_xla_and_graph_find_the_same(name):
+def test_xla_graph_and_eager_mode_find_the_same(name):
     model = TableModel(9, seed=9, favoured={2: 1.0})
     rows = prompts(np.random.default_rng(9), 6, 9)
     options = config(**OPTIONS[name], num_return_sequences=2, max_new_tokens=6)
     assert options.strategy == name
-    compiled, graph = (model.generator(jit)(rows, options) for jit in (True, False))
-    for one, other in zip(compiled, graph, strict=True):
-        agree(one, [(each.score, each.ids) for each in other])
+    found = [model.generator(jit)(rows, options) for jit in (True, False)]
+    tf.config.run_functions_eagerly(True)
+    try:
+        found.append(model.generator()(rows, options))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for one, *others in zip(*found, strict=True):
+        for other in others:
+            agree(one, [(each.score, each.ids) for each in other])
 
 
 @pytest.mark.parametrize("name", OPTIONS)

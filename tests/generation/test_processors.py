@@ -61,6 +61,44 @@ def test_an_ngram_longer_than_what_is_written_forbids_nothing(size):
     assert forbidden(processors.no_repeated_ngrams(size), state) == [[]]
 
 
+@pytest.mark.parametrize("mode", [*MODES, "lengths unknown"])
+def test_a_long_ngram_is_not_written_twice(mode):
+    once = list(range(10))
+    state = state_of([[*once, 11, *once[:9]], [0, *once[1:], 11, *once[:9]], [3] * 19])
+    expected = [[9], [9], [3]]
+
+    def forbids(size):
+        process = processors.no_repeated_ngrams(size)
+        logits = np.zeros((3, 12))
+        if mode == "lengths unknown":
+            return forbidden_in_a_served_graph(process, logits, state)
+        found = run(process, logits, state, mode)
+        return [np.flatnonzero(row == NEVER).tolist() for row in found]
+
+    assert forbids(10) == expected
+    assert forbids(11) == [[], [], [3]]
+    assert forbids(10**9) == [[], [], []]  # a checkpoint may ask for that
+
+
+def forbidden_in_a_served_graph(process, logits, state):
+    """Ids that a processor forbids where a graph serves tokens of any length."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, logits.shape[1]]),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, None], tf.bool),
+            *[tf.TensorSpec([], tf.int32)] * 2,
+        ]
+    )
+    def step(logits, *state):
+        return process(logits, State(*state))
+
+    state = [tf.convert_to_tensor(each) for each in state]
+    found = step(tf.constant(logits, tf.float32), *state).numpy()
+    return [np.flatnonzero(row == NEVER).tolist() for row in found]
+
+
 def test_a_bad_word_is_not_completed():
     words = ((3,), (1, 2), (4, 1, 5), (4, 1, 0), (1, 1, 1, 1, 1, 1, 1))
     state = state_of([[4, 1], [2, 2], [1]])

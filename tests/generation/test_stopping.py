@@ -98,6 +98,24 @@ def test_tokens_that_the_tokenizer_does_not_have_write_nothing():
     assert ends_at(table, [1, 0]) is None
 
 
+def test_stop_strings_may_be_long_but_not_endless():
+    tokenizer = TOKENIZERS["byte-level"]
+    options = {"spelling": tokenizer.spelling, "vocab_size": tokenizer.vocab_size}
+    word = "stop " * 20
+    table = StopTable.of([word], **options)
+    ids = tokenizer([f"a {word}b"])["input_ids"].numpy()[0]
+    assert ends_at(table, ids) == len(ids) - 1
+    with pytest.raises(InputError, match=r"stop_strings have 1,000,001 bytes .*most"):
+        StopTable.of(["a" * 1_000_000, "b"], **options)
+
+
+def test_half_a_surrogate_is_nowhere_in_a_text():
+    tokenizer = TOKENIZERS["byte-level"]
+    options = {"spelling": tokenizer.spelling, "vocab_size": tokenizer.vocab_size}
+    ids = tokenizer(["\ud800\ufffd"])["input_ids"].numpy()[0]
+    assert ends_at(StopTable.of(["\ud800"], **options), ids) is None
+
+
 # --- With models ------------------------------------------------------------------
 
 

@@ -250,10 +250,8 @@ def stopping_after(request, states, tokens):
 
 def is_end(tokens, config):
     """Whether each token ends its row, bool of the same shape."""
-    ends = tf.zeros_like(tokens, tf.bool)
-    for end in config.eos_token_ids:
-        ends |= tokens == end
-    return ends
+    ends = tf.constant(config.eos_token_ids, tf.int32)
+    return tf.reduce_any(tokens[..., None] == ends, -1)
 
 
 def repeated_rows(count, copies):

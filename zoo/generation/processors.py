@@ -16,6 +16,9 @@ from zoo.errors import InputError
 from zoo.generation import sampling
 from zoo.generation.config import DEFAULT_NEW_TOKENS
 
+# n-grams up to this size are compared token by token, longer ones in a loop.
+UNROLLED = 8
+
 
 def of(config, *, vocab_size, values=None):
     """The processors of a configuration, in the order in which they apply.
@@ -156,13 +159,27 @@ def no_repeated_ngrams(size):
     """
 
     def process(logits, state):
-        windows = tf.maximum(_columns(state) - size + 1, 0)
+        columns = _columns(state)
+        if isinstance(columns, int) and size > columns:
+            return logits  # nothing is that long
+        before = size - 1 if isinstance(columns, int) else tf.minimum(size - 1, columns)
+        windows = columns - before
         # The last tokens of the windows are written, and so are all before them.
-        matches = state.mask[:, :windows] & state.mask[:, size - 1 :]
-        prefix, _ = _tail(state, size - 1)
-        for i in range(size - 1):
-            matches &= state.tokens[:, i : i + windows] == prefix[:, i : i + 1]
-        last = state.tokens[:, size - 1 :]
+        matches = state.mask[:, :windows] & state.mask[:, before:]
+        prefix, _ = _tail(state, before)
+
+        def compared(i, matches):
+            some = tf.slice(state.tokens, [0, i], [tf.shape(state.tokens)[0], windows])
+            return i + 1, matches & (some == tf.gather(prefix, [i], axis=1))
+
+        if size <= UNROLLED:
+            for i in range(size - 1):
+                matches &= state.tokens[:, i : i + windows] == prefix[:, i : i + 1]
+        else:
+            _, matches = tf.while_loop(
+                lambda i, _: i < before, compared, (tf.constant(0), matches)
+            )
+        last = state.tokens[:, before:]
         return _forbid(occurrences(last, matches, logits.shape[-1]) > 0, logits)
 
     return process

@@ -14,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from zoo.errors import InputError
 from zoo.generation.prompts import bucket
 
 # Complete, for good. Nothing is written yet, but for special tokens. No stop string is
 # begun.
 MATCHED, FIRST, NOTHING = 0, 1, 2
+# States times tokens, while a table is made: 256 MiB.
+LARGEST_TABLE = 1 << 26
 
 
 class StopTable(NamedTuple):
@@ -40,8 +43,18 @@ class StopTable(NamedTuple):
             stops: Texts, none empty.
             spelling: See `zoo.tokenizers.decoders.Spelling`.
             vocab_size: V; what the tokenizer does not have writes nothing.
+
+        Raises:
+            InputError: if there are so many bytes of them that the table would be huge.
         """
-        stops = [stop.encode() for stop in stops]
+        stops = [stop.encode("utf-8", "surrogatepass") for stop in stops]
+        size, most = sum(map(len, stops)), LARGEST_TABLE // vocab_size
+        if size > most:
+            raise InputError(
+                f"stop_strings have {size:,} bytes in all; with a vocabulary of "
+                f"{vocab_size:,} tokens at most {most:,} are looked for. Pass fewer, "
+                "or shorter ones."
+            )
         steps, start = _byte_steps(stops, *spelling.stripped)
         states = np.arange(len(steps), dtype=np.int32)
         shown = np.flatnonzero(spelling.shown[:vocab_size])
