@@ -71,11 +71,8 @@ class Embeddings(keras.layers.Layer):
         if config.embedding_norm:
             self.norm = Norm.of(config, name="norm", **options)
         if width != config.hidden_size:
-            self.projection = Linear(
-                config.hidden_size,
-                stddev=config.initializer_range,
-                name="projection",
-                **options,
+            self.projection = Linear.of(
+                config, config.hidden_size, name="projection", **options
             )
         self.dropout = Dropout(config.embedding_dropout_prob, **options)
 

@@ -117,18 +117,12 @@ class FeedForward(keras.layers.Layer):
         self.config = config = TransformerConfig.of(config)
         self.gated = config.feedforward == "gated"
         self.activation = activation(config.hidden_act)
-        self.up = self._linear(config.intermediate_size * (1 + self.gated), "up")
-        self.down = self._linear(config.hidden_size, "down")
-        self.dropout = Dropout(config.feedforward_dropout_prob, dtype=self.dtype_policy)
-
-    def _linear(self, units, name):
-        return Linear(
-            units,
-            use_bias=self.config.mlp_bias,
-            stddev=self.config.initializer_range,
-            dtype=self.dtype_policy,
-            name=name,
-        )
+        options = {"dtype": self.dtype_policy}
+        biased = {"use_bias": config.mlp_bias, **options}
+        units = config.intermediate_size * (1 + self.gated)
+        self.up = Linear.of(config, units, name="up", **biased)
+        self.down = Linear.of(config, config.hidden_size, name="down", **biased)
+        self.dropout = Dropout(config.feedforward_dropout_prob, **options)
 
     def build(self, input_shape=None):
         if self.built:

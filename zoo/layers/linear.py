@@ -36,6 +36,11 @@ class Linear(keras.layers.Layer):
         self.stddev = stddev
         self.bias = None
 
+    @classmethod
+    def of(cls, config, units, **kwargs):
+        """One whose new weight is drawn as a TransformerConfig says."""
+        return cls(units, stddev=config.initializer_range, **kwargs)
+
     def build(self, input_shape):
         if self.built:
             return

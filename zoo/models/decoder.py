@@ -41,13 +41,6 @@ class GPTModel(GenerativeModel):
     assembly = "decoder"
     architecture = "causal_lm"
     prompt_name = "input_ids"
-    input_names = (
-        "input_ids",
-        "attention_mask",
-        "token_type_ids",
-        "position_ids",
-        "document_ids",
-    )
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)

@@ -26,13 +26,6 @@ class BertModel(TransformerModel):
 
     assembly = "encoder"
     architecture = "model"
-    input_names = (
-        "input_ids",
-        "attention_mask",
-        "token_type_ids",
-        "position_ids",
-        "document_ids",
-    )
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
@@ -41,11 +34,8 @@ class BertModel(TransformerModel):
         self.encoder = Stack(config, name="encoder", **options)
         self.pooler = None
         if config.pooler:
-            self.pooler = Linear(
-                config.hidden_size,
-                stddev=config.initializer_range,
-                name="pooler",
-                **options,
+            self.pooler = Linear.of(
+                config, config.hidden_size, name="pooler", **options
             )
         self.build()
 
