@@ -50,10 +50,6 @@ class GPTModel(GenerativeModel):
         self.lm_head = language_model_head(config, self.dtype_policy)
         self.build()
 
-    @property
-    def heads(self):
-        return ("lm_head",)  # a tied one too: its copy in a checkpoint is compared
-
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)
         self.embeddings.build(shape)

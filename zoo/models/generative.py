@@ -34,6 +34,10 @@ class GenerativeModel(TransformerModel):
     scores_vocabulary = True
     generation_defaults: dict | None = None
 
+    @property
+    def heads(self):
+        return ("lm_head",)  # a tied one too: its copy in a checkpoint is compared
+
     def default_loss(self):
         return CrossEntropy()
 
