@@ -21,6 +21,7 @@ from tools import (
     benchmark_finetune,
     benchmark_language_model,
     benchmark_load,
+    benchmark_memory,
     benchmark_tokenize,
 )
 from tools.benchmark_report import Report, usable_cores
@@ -220,6 +221,35 @@ def load(
     )
 
 
+def memory(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Counted steps in each turn.")] = 3,
+    row: Row = None,
+    threads: Threads = None,
+    output: Output = None,
+    markdown: Markdown = None,
+):
+    """Training with and without what spares memory: peak, and time."""
+    options = {"rounds": rounds, "steps": steps, "warmup": 1}
+    groups = {}
+    for label, work in benchmark_memory.WORKS.items():
+        if asked_for(label, row, benchmark_memory.WORKS):
+            every = benchmark_memory.contenders(work, threads)
+            groups[label] = in_turns(every, label, options, fresh=True)
+    notes = [
+        "A turn is a fresh process; memory is the growth of its peak from before the "
+        "first step, graphs included, weights and inputs not.",
+        "Models have random weights, float32, and learn by plain gradient descent.",
+        "The plain form of 8,192 tokens holds 38.7 GB of attention weights alone and "
+        "is not measured.",
+        show_threads(groups),
+    ]
+    title = "A training step with what spares memory, and without"
+    finish(
+        Report("memory", title, options, groups, notes, memory=True), output, markdown
+    )
+
+
 def tokenize(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
     megabytes: Annotated[int, typer.Option(min=1, help="Size of each text.")] = 4,
@@ -325,6 +355,7 @@ COMMANDS: dict[str, Callable] = {
     "finetune": finetune,
     "forward": forward,
     "load": load,
+    "memory": memory,
     "decode": decode,
     "tokenize": tokenize,
 }

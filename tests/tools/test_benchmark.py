@@ -59,6 +59,13 @@ def test_rows_of_training_are_chosen_by_their_names(measured):
     assert [names for names, _ in measured] == [LIBRARIES]  # BERT's
 
 
+def test_what_spares_memory_stands_beside_the_plain_form(measured):
+    done = call("memory", "--row", "12 layers of 768")
+    assert done.exit_code == 0, done.output
+    assert [names for names, _ in measured] == [["zoo", "zoo, plain"], ["zoo"]]
+    assert all(options["fresh"] for _, options in measured)
+
+
 def test_an_epoch_of_fine_tuning_is_measured(measured, monkeypatch):
     monkeypatch.setattr("zoo.data.samples.fetch", lambda name: f"/{name}")
     done = call("finetune", "--rounds", "1")
