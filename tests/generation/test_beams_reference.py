@@ -24,39 +24,94 @@ MODELS = {
 NEW, BEAMS = 8, 3
 
 
-@pytest.mark.parametrize("family", MODELS)
-def test_fifty_prompts_find_the_same(family, tmp_path):
+PROCESSORS = {
+    "penalties": {
+        "repetition_penalty": 1.3,
+        "no_repeat_ngram_size": 2,
+        "min_new_tokens": 3,
+        "renormalize_logits": True,
+    },
+    "words": {
+        "bad_words_ids": [[5], [9, 30], [11, 11], [40, 2, 7]],
+        "suppress_tokens": [8, 31],
+        "begin_suppress_tokens": list(range(10, 40)),
+        "forced_bos_token_id": 7,
+        "forced_eos_token_id": 2,
+        "min_length": 6,
+    },
+    "allowed": {
+        "prefix_allowed_tokens_fn": lambda number, ids: [
+            (int(ids[-1]) * 7 + i) % 60 + 3 for i in range(9)
+        ]
+    },
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def pair(request, tmp_path_factory):
+    """A model of the reference and ours, prompts, and tokens that end some rows."""
+    family = request.param
     theirs = reference_model(family, MODELS[family])
-    theirs.save_pretrained(tmp_path)
+    directory = tmp_path_factory.mktemp("checkpoint")
+    theirs.save_pretrained(directory)
     kind = zoo.T5Model if family == "t5" else zoo.GPTModel
-    ours = kind.from_pretrained(tmp_path)
+    ours = kind.from_pretrained(directory)
     ours._generator.jit_compile = False  # the steps that XLA compiles come last
     rows = prompts(np.random.default_rng(0), 50, 67)
     # Tokens that the model likes to write, so that sequences end.
     begun = ours.generate(rows, max_new_tokens=NEW, eos_token_id=None, pad_token_id=0)
     ends = np.bincount(np.concatenate(begun)).argsort()[-4:-1].tolist()
-    options = {
+    return theirs, ours, rows, ends
+
+
+def options_of(ends, **more):
+    return {
         "num_beams": BEAMS,
         "num_return_sequences": BEAMS,
         "max_new_tokens": NEW,
         "eos_token_id": ends,
         "pad_token_id": 0,
+        **more,
     }
+
+
+def agree(found, wanted):
+    """Sequences equal (ids, score) pairs; gives the lengths that there are."""
+    sequences = [each for group in found for each in group]
+    for each, (ids, score) in zip(sequences, wanted, strict=True):
+        count = len(each.ids)
+        assert each.ids == ids[:count]
+        assert len(set(ids[count:])) <= 1  # what fills the row
+        assert each.score == pytest.approx(score, rel=1e-5, abs=1e-4)
+    return {len(each.ids) for each in sequences}
+
+
+def test_fifty_prompts_find_the_same(pair):
+    theirs, ours, rows, ends = pair
     lengths = set()
     for early in (True, "never", False):
         for penalty in (-1.0, 0.0, 1.0, 2.0):
             ours._generator.jit_compile = early is False and penalty == 1.0
-            chosen = {**options, "early_stopping": early, "length_penalty": penalty}
+            chosen = options_of(ends, early_stopping=early, length_penalty=penalty)
             found = ours.generate(rows, **chosen, output_scores=True)
-            wanted = generated(theirs, rows, chosen)
-            sequences = [each for group in found for each in group]
-            for each, (ids, score) in zip(sequences, wanted, strict=True):
-                count = len(each.ids)
-                assert each.ids == ids[:count]
-                assert len(set(ids[count:])) <= 1  # what fills the row
-                assert each.score == pytest.approx(score, rel=1e-5, abs=1e-4)
-                lengths.add(count)
+            lengths |= agree(found, generated(theirs, rows, chosen))
+    ours._generator.jit_compile = False
     assert len(lengths) > NEW // 2
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_fifty_prompts_find_the_same_with_processors(pair, name):
+    """There, processors take padding for tokens: rows of one length at a time."""
+    theirs, ours, rows, ends = pair
+    chosen = options_of(ends, **PROCESSORS[name])
+    found = ours.generate(rows, **chosen, output_scores=True)
+    groups = {}
+    for i, row in enumerate(rows):
+        length = 0 if theirs.config.is_encoder_decoder else len(row)
+        groups.setdefault(length, []).append(i)
+    for members in groups.values():
+        wanted = generated(theirs, [rows[i] for i in members], chosen)
+        agree([found[i] for i in members], wanted)
 
 
 def generated(model, rows, options):

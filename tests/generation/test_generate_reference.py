@@ -30,12 +30,17 @@ OPTIONS = {
     "no repeated tokens": {"no_repeat_ngram_size": 1},
     "least length": {"min_new_tokens": 6, "eos_token_id": [3, 9, 27, 41, 50]},
     "several ends": {"eos_token_id": [3, 9, 27, 41, 50]},
+    "least length with the prompt": {
+        "min_length": 11,
+        "eos_token_id": [3, 9, 27, 41, 50],
+    },
     "bad words": {"bad_words_ids": [[5], [9, 30], [11, 11], [40, 2, 7]]},
     "suppressed": {
         "suppress_tokens": [5, 8, 30, 31],
         "begin_suppress_tokens": list(range(10, 40)),
     },
     "forced end": {"forced_eos_token_id": 2},
+    "one of two forced ends": {"forced_eos_token_id": [2, 9]},
     "forced begin": {"forced_bos_token_id": 7},
     "several": {
         "repetition_penalty": 1.2,
