@@ -177,6 +177,17 @@ def test_a_model_without_a_template_asks_for_one(run, tmp_path):
     assert result.exit_code == 0, result.output
 
 
+def test_prompts_of_other_bytes_than_utf_8_are_repaired(run, monkeypatch):
+    class Echo:
+        def generate(self, prompt, **options):
+            return prompt
+
+    monkeypatch.setattr("zoo.cli.writing._load", lambda *_, **__: Echo())
+    for prompt, options in (("a\udcffb", {}), ("-", {"input": b"a\xffb\n"})):
+        result = run("generate", "a model", prompt, **options)
+        assert (result.exit_code, result.stdout) == (0, "a\ufffdb\n"), result.output
+
+
 # -- chat
 
 
@@ -244,6 +255,15 @@ def test_a_second_ctrl_c_does_not_wait_for_a_piece(capsys):
     silent = talk(Parrot(interrupt, interrupt, "one"))
     silent.answer("count")
     assert capsys.readouterr().out == "" and silent.messages == []
+
+
+def test_what_is_typed_in_other_bytes_than_utf_8_is_repaired(monkeypatch):
+    typed = io.TextIOWrapper(io.BytesIO(b"/system \xff\na\xffb\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", typed)
+    talking = talk(Parrot("yes"))
+    talking.run()
+    said = [message["content"] for message in talking.messages]
+    assert said == ["\ufffd", "a\ufffdb", "yes"]
 
 
 def test_an_answer_that_fails_is_taken_back_with_its_question(capsys):

@@ -16,6 +16,8 @@ from zoo.cli.options import Dtype, Revision
 from zoo.cli.terminal import (
     given,
     new_console,
+    read_all,
+    repaired,
     showing_errors,
     waited,
     watched,
@@ -198,7 +200,8 @@ def generate(
             other = "--json" if as_json else "several beams or sequences"
             raise InputError(f"--stream and {other} contradict each other.")
         if prompt == "-":
-            prompt = sys.stdin.read().removesuffix("\n")
+            prompt = read_all().removesuffix("\n")
+        prompt = repaired(prompt)
         console = new_console()
         writer = writers.load(model, options, console)
         if as_json:
