@@ -43,6 +43,32 @@ def test_greedy_search_runs_in_a_process_without_zoo(models, kind, tmp_path):
     assert found == {"text": model.generate(TEXTS, max_new_tokens=12)}
 
 
+SERVED = {
+    "beam": {"num_beams": 3, "length_penalty": 0.5, "num_return_sequences": 2},
+    "sample": {"do_sample": True, "top_p": 0.9, "temperature": 0.8},
+    "beam_sample": {"num_beams": 2, "do_sample": True},
+}
+
+
+@pytest.mark.parity  # a process for each; the same signatures are called in this one
+@pytest.mark.parametrize("strategy", SERVED)
+@pytest.mark.parametrize("kind", ["learned", "t5"])
+def test_other_strategies_run_in_a_process_without_zoo(
+    models, kind, strategy, tmp_path
+):
+    model, options = models[kind], {"max_new_tokens": 6, **SERVED[strategy]}
+    where = model.export_saved_model(tmp_path / "x", strategy=strategy, **options)
+    if "do_sample" not in options:
+        found = run_in_clean_process(where, {"text": TEXTS})
+        assert found == {"text": model.generate(TEXTS, **options)}
+        return
+    seeds = [3, 8, 3, -1]
+    inputs = {"text": TEXTS, "seed": seeds}
+    found = run_in_clean_process(where, inputs, signature="seeded")["text"]
+    for text, seed, answer in zip(TEXTS, seeds, found, strict=True):
+        assert answer == model.generate(text, seed=seed, **options)
+
+
 def test_windows_processors_and_several_ends_are_served(models, tmp_path):
     model = models["window"]
     options = {

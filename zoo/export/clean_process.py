@@ -34,7 +34,10 @@ for library in sorted(pathlib.Path(text, "python", "ops").glob("*.so")):
 
 directory, name, inputs = json.load(sys.stdin)
 serve = tf.saved_model.load(directory).signatures[name]
-found = serve(**{key: tf.constant(value) for key, value in inputs.items()})
+specs = serve.structured_input_signature[1]
+types = {key: specs[key].dtype for key in inputs if key in specs}
+inputs = {key: tf.constant(value, types.get(key)) for key, value in inputs.items()}
+found = serve(**inputs)
 loaded = {"zoo", "keras", "tf_keras"} & set(sys.modules)
 assert not loaded, loaded
 
