@@ -7,7 +7,6 @@ import pytest
 
 from applications import token_classification
 from zoo.errors import DataError
-from zoo.tasks import TokenClassifier
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,17 @@ def sentences(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize(
+    "export", ["--no-export", pytest.param("--export", marks=pytest.mark.parity)]
+)
 def test_it_trains_measures_draws_marks_saves_and_serves(
-    encoder, sentences, tmp_path, capsys
+    encoder, sentences, tmp_path, capsys, export
 ):
     token_classification.main(
         [
             *("--data", str(sentences), "--model", str(encoder), "--crf"),
             *("--scheme", "BIOES", "--output", str(tmp_path), "--epochs", "5"),
-            *("--batch-size", "8", "--learning-rate", "2e-2", "--seed", "1"),
+            *("--batch-size", "8", "--learning-rate", "2e-2", "--seed", "1", export),
         ]
     )
     printed = capsys.readouterr().out
@@ -45,20 +47,17 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     assert 0.5 < baseline["f1"] < 1.0 and baseline["types"].keys() == {"LOC", "PER"}
     assert metrics["examples"] == {"training": 108, "held_out": 12}
     assert "1 sentences left out for 1 malformed lines (line 3: 1 column" in printed
-    for line in ("  PER ", "f1 better than each word's", "in a process without"):
+    for line in ("  PER ", "f1 better than each word's"):
         assert line in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "entities.html").read_text(encoding="utf-8")
     assert page.count("<p>") == 12 and "<small>PER</small></mark>" in page
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
-    assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
-    saved = TokenClassifier.from_pretrained(tmp_path / "model")
-    assert saved.config.sequence_head == "crf" and "E-PER" in saved.labels
-    found = saved.find_entities("the bob cid saw rome")
-    assert [(each["entity"], each["text"]) for each in found] == [
-        ("PER", "bob cid"),
-        ("LOC", "rome"),
-    ]
+    assert (tmp_path / "export").is_dir() == (export == "--export")
+    assert ("in a process without" in printed) == (export == "--export")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["zoo_sequence_head"] == "crf"
+    assert "E-PER" in config["id2label"].values()
 
 
 def test_the_baseline_is_the_most_frequent_tag(sentences):
