@@ -109,4 +109,4 @@ def finish(output, flags, rows, facts, *, began, files=(), curve=None, **picture
     if said.get("export"):
         written.append("export/ (TF Serving)")
     print(f"\n{output}: {', '.join(written)}")
-    print(f"{seconds:.0f} s, {metrics['fit_seconds']:.0f} of them training {own}")
+    print(f"{seconds:.0f} s, {metrics['fit_seconds']:.0f} of them in training")

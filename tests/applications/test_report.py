@@ -63,4 +63,4 @@ def test_metrics_hold_scores_what_they_are_compared_with_and_facts(tmp_path, cap
     }
     said = capsys.readouterr().out
     assert "metrics.json, page.html, model/, logs/ (tensorboard), export/" in said
-    assert "5 s, 3 of them training" in said
+    assert "5 s, 3 of them in training" in said
