@@ -44,9 +44,11 @@ def print_scores(title, rows, columns, *, measure, less_is_better=False):
     for other in others:
         if measure not in rows[other]:
             continue
-        gain = rows[own][measure] - rows[other][measure]
-        verdict = "better" if (-gain if less_is_better else gain) > 0 else "NOT better"
-        print(f"{own}: {abs(gain):.3f} {measure} {verdict} than {other}")
+        reached, theirs = rows[own][measure], rows[other][measure]
+        better = reached < theirs if less_is_better else reached > theirs
+        verdict = "better" if better else "NOT better"
+        against = f"{measure} {reached:.3f} against {theirs:.3f}"
+        print(f"{own}: {verdict} than {other}, {against}")
 
 
 def try_export(model, output, inputs, **options):

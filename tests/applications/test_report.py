@@ -32,8 +32,8 @@ def test_the_model_is_compared_with_every_other_row(capsys, less):
     print_scores("held out", ROWS, ["f1"], measure="accuracy", less_is_better=less)
     constant, linear = capsys.readouterr().out.splitlines()[-2:]
     better, worse = ("NOT better", "better") if less else ("better", "NOT better")
-    assert constant == f"model: 0.300 accuracy {better} than always x"
-    assert linear == f"model: 0.100 accuracy {worse} than linear"
+    assert constant == f"model: {better} than always x, accuracy 0.800 against 0.500"
+    assert linear == f"model: {worse} than linear, accuracy 0.800 against 0.900"
 
 
 def test_as_good_is_not_better(capsys):

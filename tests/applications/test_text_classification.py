@@ -52,7 +52,7 @@ def test_it_trains_measures_draws_saves_and_serves(encoder, reviews, tmp_path, c
     assert list(metrics["labels"]) == ["thumbs down", "thumbs up"]
     assert metrics["f1"] == 1.0
     assert "NOT better than TF-IDF" in printed  # as good is not better
-    assert "accuracy better than before training" in printed
+    assert "after training: better than before training, accuracy 1.000" in printed
     for line in ("before training", "TF-IDF + logistic", "after training  "):
         assert line in printed
     for sentence in text_classification.SENTENCES:

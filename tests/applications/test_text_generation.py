@@ -56,7 +56,7 @@ def test_it_trains_compares_writes_and_saves(
     assert 0.8 < models["LSTM"]["parameters"] / models["GPT"]["parameters"] <= 1
     better = models["GPT"]["perplexity"] < models["5-gram"]["perplexity"]
     verdict = "better" if better else "NOT better"
-    assert f"perplexity {verdict} than 5-gram" in printed
+    assert f"GPT: {verdict} than 5-gram, perplexity" in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     for model in ("gpt", "lstm"):
         [log] = (tmp_path / "logs" / model / "train").glob("events.*")

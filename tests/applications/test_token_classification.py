@@ -47,7 +47,7 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     assert 0.5 < baseline["f1"] < 1.0 and baseline["types"].keys() == {"LOC", "PER"}
     assert metrics["examples"] == {"training": 108, "held_out": 12}
     assert "1 sentences left out for 1 malformed lines (line 3: 1 column" in printed
-    for line in ("  PER ", "f1 better than each word's"):
+    for line in ("  PER ", ": better than each word's"):
         assert line in printed
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "entities.html").read_text(encoding="utf-8")
