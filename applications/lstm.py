@@ -117,6 +117,10 @@ class LSTMWriter:
     def room_after(self, length):
         return 2**31 - 1
 
+    def cache_bytes(self, length):
+        """Of a row's state, which does not grow with its length."""
+        return 2 * 4 * self.lstm.units
+
     def _read(self, ids, state):
         found, state = self.lstm.cell(self.embedding(ids), list(state))
         return found, LSTMState(*state)
