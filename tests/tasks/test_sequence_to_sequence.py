@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.errors import InputError
+from zoo.errors import CheckpointError, InputError
 from zoo.export import run_in_clean_process
 from zoo.tasks import Summarizer, Translator
 from zoo.tasks.form import ExampleSet
@@ -41,7 +41,7 @@ def translator(examples):
     model = Translator.from_examples(
         examples, vocab_size=60, hidden_size=64, layers=1, dropout=0.0
     )
-    model.max_length = 20
+    model.max_length, model.target_length = 20, 14
     model.generation_defaults = {"num_beams": 2, "max_new_tokens": 12}
     model.compile(learning_rate=5e-3)
     return model
@@ -108,23 +108,52 @@ def test_a_pipeline_takes_options_of_generate(trained, examples):
         translate("red", colour=1)
 
 
-def test_directories_keras_files_and_exports_are_the_same(trained, examples, tmp_path):
+def test_directories_keras_files_weights_and_exports_are_the_same(
+    trained, examples, tmp_path
+):
     trained.save_pretrained(tmp_path / "model")
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert config["architectures"] == ["T5ForConditionalGeneration"]
-    assert "task_specific_params" not in config
     trained.save(tmp_path / "model.keras")
-    loaded = Translator.from_pretrained(tmp_path / "model")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    for other in (loaded, again):
+    trained.save_weights(tmp_path / "model.weights.h5")
+    bare = Translator.from_config(trained.get_config())
+    bare.load_weights(tmp_path / "model.weights.h5")
+    bare.tokenizer = trained.tokenizer
+    inputs = {
+        "input_ids": np.array([[3, 4, 5]]),
+        "decoder_input_ids": np.array([[0, 6]]),
+    }
+    logits = trained(inputs).numpy()
+    for other in (
+        Translator.from_pretrained(tmp_path / "model"),
+        keras.saving.load_model(tmp_path / "model.keras"),
+        bare,
+    ):
         for ours, theirs in zip(other.weights, trained.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(other(inputs), logits)
         assert other.generation_defaults == trained.generation_defaults
         assert other.tokenizer_files() == trained.tokenizer_files()
+        assert (other.max_length, other.target_length) == (20, 14)
+    longer = Translator.from_pretrained(tmp_path / "model", target_length=30)
+    assert (longer.max_length, longer.target_length) == (20, 30)
     sources = examples.inputs[:8]
     exported = trained.export_saved_model(tmp_path / "export")
     found = run_in_clean_process(exported, {"text": sources})["text"]
     assert found == trained.predict(sources, verbose=0)
+
+
+def test_lengths_that_cannot_be_are_refused(translator, tmp_path):
+    for wrong in (0, 1, -3, 2.5, "9"):
+        with pytest.raises(InputError, match="target_length="):
+            translator.target_length = wrong
+    translator.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["task_specific_params"]["translation"]["zoo_target_length"] = "long"
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json: target_length='long'"):
+        Translator.from_pretrained(tmp_path)
 
 
 def test_a_prefix_is_read_written_and_put_before_sources(translator, tmp_path):
@@ -144,8 +173,9 @@ def test_a_prefix_is_read_written_and_put_before_sources(translator, tmp_path):
     assert rows == translator.tokenizer(["green: dog"])["input_ids"].numpy().tolist()
     found.save_pretrained(tmp_path / "again")
     saved = json.loads((tmp_path / "again/config.json").read_text())
-    names = {"translation_en_to_de": {"prefix": "green: "}}
-    assert saved["task_specific_params"] == names
+    assert saved["task_specific_params"] == {
+        "translation_en_to_de": {"prefix": "green: "}
+    }
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,37 @@ def test_a_pipeline_continues_prompts_as_generate_does(learnt, tmp_path):
     assert write.model.show("one", " two") == "one two"
     plain = GPTModel.from_pretrained(tmp_path)  # what is saved is a GPTModel's
     assert plain.generate(prompts, max_new_tokens=4) == wanted
+    go_on = zoo.pipeline("text-generation", plain, max_new_tokens=4)
+    assert go_on(prompts) == wanted
+    with pytest.raises(InputError, match="a GPTModel does not do 'fill-mask'"):
+        zoo.pipeline("fill-mask", plain)
     with pytest.raises(ConfigError, match="max_new_token"):
         write("one", max_new_token=4)
     with pytest.raises(InputError, match="expected a prompt, a string"):
         write([("one", "two")])
+
+
+def test_every_way_of_saving_brings_back_every_bit(generator, tmp_path):
+    generator.generation_defaults = {"max_new_tokens": 3}
+    generator.save_pretrained(tmp_path / "model")
+    generator.save(tmp_path / "model.keras")
+    generator.save_weights(tmp_path / "model.weights.h5")
+    bare = TextGenerator.from_config(generator.get_config())
+    bare.load_weights(tmp_path / "model.weights.h5")
+    bare.tokenizer = generator.tokenizer
+    ids = np.array([[5, 6, 7, 8]])
+    logits = generator(ids).numpy()
+    for other in (
+        TextGenerator.from_pretrained(tmp_path / "model"),
+        keras.saving.load_model(tmp_path / "model.keras"),
+        bare,
+    ):
+        for ours, theirs in zip(other.weights, generator.weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(other(ids), logits)
+        assert other.tokenizer_files() == generator.tokenizer_files()
+        assert other.generation_defaults == {"max_new_tokens": 3}
+    assert keras.saving.load_model(tmp_path / "model.keras").max_length == 16
 
 
 def test_what_cannot_be_learnt_is_refused(generator):

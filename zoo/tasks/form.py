@@ -158,6 +158,11 @@ class Form:
         """
 
     @classmethod
+    def adapt_model(cls, model):
+        """What a pipeline asks in place of a model of another class; None: nothing."""
+        return None
+
+    @classmethod
     def is_one(cls, given):
         """Whether what a pipeline was given is one input, and not several."""
         return isinstance(given, str | bytes | Mapping)

@@ -46,3 +46,18 @@ class KeptWhole(TransformerModel):
                 path.name: read_bytes(path, limit=LARGEST_TOKENIZER_FILE)
                 for path in sorted(directory.iterdir())
             }
+
+
+class KeptWriter(KeptWhole):
+    """The same of a model that writes: what it does without options comes back too."""
+
+    def get_config(self):
+        return {**super().get_config(), "generation_defaults": self.generation_defaults}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        defaults = config.pop("generation_defaults", None)
+        model = super().from_config(config)
+        model.generation_defaults = defaults
+        return model

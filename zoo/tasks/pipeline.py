@@ -30,7 +30,7 @@ def pipeline(
         task: Name of a task: "text-classification", "fill-mask",
             "feature-extraction" and the like; `zoo.tasks.registry.TASKS` has all.
         source: A directory or hub id, as of `from_pretrained`; or a model that is
-            there already.
+            there already, of the task's class or, for "text-generation", a GPTModel.
         revision: Branch, tag or commit on the hub.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
         batch_size: Inputs at a time.
@@ -55,12 +55,12 @@ def load_learnt(entry, source, *, revision=None, dtype=None, max_length=None):
     """The model of a task that has learnt it; as `pipeline`, by a TaskEntry."""
     kind = entry.load()
     if isinstance(source, tf.keras.Model):
-        if not isinstance(source, kind):
+        model = source if isinstance(source, kind) else kind.adapt_model(source)
+        if model is None:
             raise InputError(
                 f"a {type(source).__name__} does not do {entry.name!r}; expected a "
                 f"{kind.__name__}, or a directory or hub id to load one from."
             )
-        model = source
     else:
         model = kind.from_pretrained(source, dtype, revision=revision)
         if model.new_weights:

@@ -13,18 +13,21 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.data import batches
-from zoo.errors import InputError
+from zoo.errors import CheckpointError, InputError
 from zoo.families.t5 import FIXED as T5_FIXED
 from zoo.models.encoder_decoder import T5Model
 from zoo.tasks import examples as forms
+from zoo.tasks.keras_files import KeptWriter
 from zoo.tasks.text_task import BATCH_SIZE, TextTask
 from zoo.training.labels import IGNORED
 
 ENCODED_AT_ONCE = 1024  # sources, before they are batched by length
+# Attributes, and how task_specific_params calls them; `transformers` passes over these.
+LENGTHS = {"max_length": "zoo_max_length", "target_length": "zoo_target_length"}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class SequenceToSequence(TextTask, T5Model):
+class SequenceToSequence(TextTask, KeptWriter, T5Model):
     """An encoder-decoder that learns to write a text for a text.
 
     `fit` and `evaluate` take sources as x and targets as y, lists of str or a
@@ -51,16 +54,19 @@ class SequenceToSequence(TextTask, T5Model):
 
     def __init__(self, config, *, target_length=None, prefix=None, **kwargs):
         super().__init__(config, **kwargs)
-        self._target_length = target_length
-        self._prefix = prefix
         self._task_params = {}
+        self._target_length = None
+        self.target_length = target_length
+        self._prefix = prefix
 
     @classmethod
     def from_pretrained(
         cls, source, dtype=None, *, prefix=None, target_length=None, **options
     ):
         model = super().from_pretrained(source, dtype, **options)
-        model._prefix, model._target_length = prefix, target_length
+        if target_length is not None:
+            model.target_length = target_length
+        model._prefix = prefix
         return model
 
     @classmethod
@@ -134,8 +140,12 @@ class SequenceToSequence(TextTask, T5Model):
 
     @target_length.setter
     def target_length(self, value):
+        if value is not None and not (isinstance(value, int) and value > 1):
+            raise InputError(
+                f"target_length={value!r}: expected a number of tokens from 2 on."
+            )
         self._target_length = value
-        self._encoders.clear()
+        self._encoders = {}
 
     @property
     def prefix(self):
@@ -375,38 +385,45 @@ class SequenceToSequence(TextTask, T5Model):
         super().read_extras(directory)
         given = json.loads((directory / "config.json").read_bytes())
         found = given.get("task_specific_params") or {}
-        if isinstance(found, dict):
-            self._task_params = {
-                name: value
-                for name, value in found.items()
-                if name.startswith(self.task_name)
-            }
+        if not isinstance(found, dict):
+            return
+        self._task_params = {
+            name: value
+            for name, value in found.items()
+            if name.startswith(self.task_name)
+        }
+        own = self._task_params.get(self._params_name)
+        lengths = own if isinstance(own, dict) else {}
+        try:
+            for name, key in LENGTHS.items():
+                setattr(self, name, lengths.get(key))
+        except InputError as error:
+            raise CheckpointError(f"config.json: {error}") from error
 
     def write_extras(self, directory):
         super().write_extras(directory)
-        if self.prefix:
+        said = {"prefix": self.prefix} if self.prefix else {}
+        for name, key in LENGTHS.items():
+            if (value := getattr(self, f"_{name}")) is not None:
+                said[key] = value
+        if said:
             path = directory / "config.json"
             given = json.loads(path.read_bytes())
-            name = next(iter(self._task_params), self.task_name)
-            given["task_specific_params"] = {name: {"prefix": self.prefix}}
+            given["task_specific_params"] = {self._params_name: said}
             text = json.dumps(given, indent=2, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
+
+    @property
+    def _params_name(self):
+        """Where config.json's task_specific_params speaks of this task."""
+        return next(iter(self._task_params), self.task_name)
 
     def get_config(self):
         return {
             **super().get_config(),
             "target_length": self._target_length,
             "prefix": self.prefix or None,
-            "generation_defaults": self.generation_defaults,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        defaults = config.pop("generation_defaults", None)
-        model = super().from_config(config)
-        model.generation_defaults = defaults
-        return model
 
     def _measured(self, examples, batch_size, scores):
         given = self.predict(examples.inputs, batch_size, verbose=0)

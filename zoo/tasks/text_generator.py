@@ -1,7 +1,7 @@
 """TextGenerator: texts that go on where a prompt ends."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -11,13 +11,67 @@ from zoo.data.packing import pack, packed_batches
 from zoo.errors import DataError, InputError
 from zoo.models.decoder import GPTModel
 from zoo.tasks.form import ExampleSet, Form
+from zoo.tasks.keras_files import KeptWriter
 
 BATCH_SIZE = 32
 LONGEST_ROW = 512  # tokens, where nobody says more
 
 
+class Prompts(Form):
+    """How a pipeline asks what can `generate`."""
+
+    generate: Callable[..., Any]
+    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
+
+    def respond(self, inputs, *, batch_size=None, **options):
+        """What is written behind each prompt.
+
+        Args:
+            inputs: Strings.
+            batch_size: Prompts at a time.
+            options: As of `generate`, such as `max_new_tokens=64`, `do_sample=True`.
+
+        Returns:
+            List of str.
+        """
+        texts = [
+            given["text"]
+            if isinstance(given, Mapping) and set(given) == {"text"}
+            else given
+            for given in inputs
+        ]
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(
+                    f"input {number} is {type(text).__name__}; expected a prompt, a "
+                    "string."
+                )
+        size = BATCH_SIZE if batch_size is None else batch_size
+        answers = []
+        for start in range(0, len(texts), size):
+            answers += self.generate(texts[start : start + size], **options)
+        return answers
+
+    def show(self, given, answer):
+        return f"{given}{answer}"
+
+
+class Continuation(Prompts):
+    """A GPTModel that is there already, as a pipeline asks a task.
+
+    Args:
+        model: The GPTModel.
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def generate(self, prompts, **options):
+        return self.model.generate(prompts, **options)
+
+
 @keras.saving.register_keras_serializable(package="zoo")
-class TextGenerator(Form, GPTModel):
+class TextGenerator(Prompts, KeptWriter, GPTModel):
     """A decoder that learns from texts, and continues prompts (Radford et al. 2018).
 
     It is a GPTModel, of which `fit` and `evaluate` take texts as well: a list of str.
@@ -32,7 +86,6 @@ class TextGenerator(Form, GPTModel):
         dtype: Keras dtype policy.
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     metric = "accuracy"
     sample_model = "smollm2-gguf"
 
@@ -146,6 +199,9 @@ class TextGenerator(Form, GPTModel):
         )
         return batches, steps
 
+    def get_config(self):
+        return {**super().get_config(), "max_length": self._max_length}
+
     # --- Examples of files, answers in plain Python ---------------------------------
 
     @classmethod
@@ -166,37 +222,9 @@ class TextGenerator(Form, GPTModel):
         report = f"State of the Union addresses: {len(texts):,} paragraphs"
         return ExampleSet(texts, None, "addresses", report)
 
-    def respond(self, inputs, *, batch_size=None, **options):
-        """What is written behind each prompt.
-
-        Args:
-            inputs: Strings.
-            batch_size: Prompts at a time.
-            options: As of `generate`, such as `max_new_tokens=64`, `do_sample=True`.
-
-        Returns:
-            List of str.
-        """
-        texts = [
-            given["text"]
-            if isinstance(given, Mapping) and set(given) == {"text"}
-            else given
-            for given in inputs
-        ]
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(
-                    f"input {number} is {type(text).__name__}; expected a prompt, a "
-                    "string."
-                )
-        size = BATCH_SIZE if batch_size is None else batch_size
-        answers = []
-        for start in range(0, len(texts), size):
-            answers += self.generate(texts[start : start + size], **options)
-        return answers
-
-    def show(self, given, answer):
-        return f"{given}{answer}"
+    @classmethod
+    def adapt_model(cls, model):
+        return Continuation(model) if isinstance(model, GPTModel) else None
 
     def measure(self, examples, *, batch_size=None):
         """Perplexity, loss in nats a token, and how often the likeliest token is right.
