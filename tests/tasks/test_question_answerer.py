@@ -249,6 +249,28 @@ def test_the_loss_is_the_mean_of_both_ends_and_padding_has_no_say(answerer):
     assert (logits.min(-1) == np.finfo(np.float32).min).any()
 
 
+def test_a_dataset_of_examples_is_read_whole(answerer):
+    given = examples(5, seed=4, share=0.6)
+    rows = [each["answers"] for each in given]
+    x = {name: [each[name] for each in given] for name in ("question", "context")}
+    y = {
+        "text": tf.ragged.constant([row["text"] for row in rows], tf.string),
+        "answer_start": tf.ragged.constant(
+            [row["answer_start"] for row in rows], tf.int32
+        ),
+    }
+    inside = tf.data.Dataset.from_tensor_slices({**x, "answers": y})
+    beside = tf.data.Dataset.from_tensor_slices((x, y)).ragged_batch(2)
+    wanted = answerer.evaluate(given, verbose=0)
+    for dataset in (inside, beside):
+        assert answerer.evaluate(dataset, verbose=0) == pytest.approx(wanted)
+    assert answerer.predict(inside, verbose=0) == answerer.predict(given, verbose=0)
+    with pytest.raises(InputError, match=r"no end.*take\(n\)"):
+        answerer.evaluate(inside.repeat(), verbose=0)
+    with pytest.raises(InputError, match="expected dictionaries"):
+        answerer.evaluate(tf.data.Dataset.from_tensor_slices(["a"]), verbose=0)
+
+
 def test_a_tuned_threshold_gives_the_f1_that_it_promises(answerer):
     data = examples(40, share=0.5, seed=5)
     answers = [row.pop("answers") for row in data]
@@ -323,7 +345,7 @@ ONE = {"question": "a", "context": "a film"}
         ({"input_ids": [[2, 3]]}, None, "y is missing"),
         ({"input_ids": [[2, 3]]}, [[0, 2]], "y has the place 2; expected .* 0 to 1"),
         ({"input_ids": [[2, 3]]}, [0], r"y has shape \(1,\)"),
-        (tf.data.Dataset.from_tensors(("a", 0)), None, "takes lists of examples"),
+        (tf.data.Dataset.from_tensors(("a", 0)), None, "expected dictionaries"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(answerer, x, y, said):

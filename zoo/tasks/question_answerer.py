@@ -14,7 +14,7 @@ from zoo.data.squad import read_squad
 from zoo.data.squad_scores import squad_scores
 from zoo.errors import CheckpointError, InputError
 from zoo.layers.linear import Linear
-from zoo.tasks import candidates, question_windows, spans
+from zoo.tasks import candidates, question_windows, spans, streams
 from zoo.tasks import examples as forms
 from zoo.tasks import questions as question_forms
 from zoo.tasks.answer_settings import SETTINGS, AnswerSettings
@@ -45,7 +45,8 @@ class QuestionAnswerer(Task):
 
     `fit`, `evaluate` and `predict` take examples `{"question": str, "context": str,
     "answers": {"text": [...], "answer_start": [...]}}` in a list, as `datasets` and
-    SQuAD have them, or questions and contexts as x and answers as y; and token ids.
+    SQuAD have them, or questions and contexts as x and answers as y; and token ids. A
+    `tf.data.Dataset` of examples is read whole.
     A context that is too long is read in windows that overlap, and the best span of
     all windows is the answer. Answers begin at code points.
 
@@ -212,20 +213,14 @@ class QuestionAnswerer(Task):
         return dataclasses.replace(super()._batching(batch_size), encode=dict)
 
     def _read(self, x, labels=None, weights=None, *, needs_labels=False):
+        x, labels, weights = _listed(x, labels, weights)
         if isinstance(x, question_forms.Questions):
             return self._windows(x, labelled=needs_labels)
         if question_forms.is_questions(x):
             given = question_forms.read(x, labels, weights, answered=needs_labels)
             return self._windows(given, labelled=needs_labels)
         if isinstance(x, tf.data.Dataset):
-            found = super()._read(x, labels, weights, needs_labels=needs_labels)
-            if found.textual:
-                raise InputError(
-                    "QuestionAnswerer takes lists of examples, since a context may "
-                    "become several windows; a dataset has to yield token ids, and "
-                    "first and last places [B, 2]."
-                )
-            return found
+            return super()._read(x, labels, weights, needs_labels=needs_labels)
         found = super()._read(x)
         return self._with_places(found, labels, weights) if needs_labels else found
 
@@ -277,16 +272,16 @@ class QuestionAnswerer(Task):
         token stands, are left out, with a warning that counts and shows them.
         `validation_split` holds out examples, and not windows.
         """
+        x, y, weights = _listed(x, y, kwargs.pop("sample_weight", None))
         held_out = kwargs.get("validation_data")
         if isinstance(held_out, list) and held_out and isinstance(held_out[0], Mapping):
             kwargs["validation_data"] = (held_out,)
         if validation_split and question_forms.is_questions(x):
-            weights = kwargs.pop("sample_weight", None)
             given = question_forms.read(x, y, weights, answered=True)
             x, held_out = given.split(validation_split)
             kwargs = {"validation_data": (held_out,), **kwargs}
             return super().fit(x, None, batch_size, epochs, **kwargs)
-        kwargs["validation_split"] = validation_split
+        kwargs |= {"validation_split": validation_split, "sample_weight": weights}
         return super().fit(x, y, batch_size, epochs, **kwargs)
 
     def read_class_weight(self, class_weight):
@@ -304,6 +299,7 @@ class QuestionAnswerer(Task):
             For examples a list of `{"answer": str, "start": int, "end": int, "score":
             float}`, in the order given; see `ask`.
         """
+        x, _, _ = _listed(x, None, None)
         if not question_forms.is_questions(x):
             return super().predict(x, batch_size, verbose, steps, callbacks)
         if steps is not None:
@@ -473,3 +469,10 @@ class QuestionAnswerer(Task):
         found = self._candidates(given, batch_size)
         right = [[answer.text for answer in answers] for answers in given.answers]
         return squad_scores([self._ranked(each)[0]["answer"] for each in found], right)
+
+
+def _listed(x, y, weights):
+    """The same, where x is a dataset of strings in lists."""
+    if isinstance(x, tf.data.Dataset):
+        return streams.read_questions(x) or (x, y, weights)
+    return x, y, weights

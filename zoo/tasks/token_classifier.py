@@ -14,7 +14,7 @@ from zoo.data.conll import is_json_lines, read_conll, read_marked_texts
 from zoo.errors import DataError, InputError
 from zoo.layers.crf import Crf
 from zoo.layers.linear import Linear
-from zoo.tasks import entities, tagged, tagged_windows, token_labels
+from zoo.tasks import entities, streams, tagged, tagged_windows, token_labels
 from zoo.tasks import examples as forms
 from zoo.tasks.entity_finder import EntityFinder
 from zoo.tasks.form import ExampleSet, read_texts
@@ -46,7 +46,8 @@ class TokenClassifier(Task):
     `fit` and `evaluate` take words and tags, `[["Ann", "left"]]` and `[["B-PER",
     "O"]]`; or texts and their entities, `["Ann left"]` and `[[{"start": 0, "end": 3,
     "entity": "PER"}]]`, in code points; or token ids and a label for each, -100 where
-    it does not count. `predict` gives tags for words, entities for texts, and for ids
+    it does not count. A `tf.data.Dataset` may yield any of these, and is read whole if
+    they are strings. `predict` gives tags for words, entities for texts, and for ids
     probabilities `[N, T, C]` (of a `Crf`'s emissions, where there is one).
 
     What words a text has without being told, `zoo.tasks.words.words_of` says. A text
@@ -383,6 +384,8 @@ class TokenClassifier(Task):
         return None
 
     def _read(self, x, labels=None, weights=None, *, needs_labels=False):
+        if needs_labels and isinstance(x, tf.data.Dataset):
+            x, labels, weights = streams.read_sentences(x) or (x, labels, weights)
         x, labels = token_labels.apart(x, labels)
         sentences = tagged.read_sentences(x)
         if sentences is not None:
@@ -404,12 +407,6 @@ class TokenClassifier(Task):
             return super()._read(x, labels, weights)
         if isinstance(x, tf.data.Dataset):
             found = super()._read(x, labels, weights, needs_labels=True)
-            if found.textual:
-                raise InputError(
-                    "a TokenClassifier learns from words and tags, or texts and "
-                    "entities, in lists, not from a dataset of strings. Of a dataset "
-                    "it takes token ids and their labels, [B, T]."
-                )
             token_labels.check_dataset(found.dataset)
             return found
         found = super()._read(x)
