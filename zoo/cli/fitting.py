@@ -310,11 +310,9 @@ class Material:
     def options(self, settings):
         """What `from_pretrained` is told for these examples."""
         given = settings.get("options") or {}
-        known = [
-            name
-            for name in inspect.signature(self.kind.adapt_config).parameters
-            if name not in ("config", "labels")
-        ]
+        known = _options_of(self.kind.adapt_config)
+        if self._begins_anew(settings):
+            known += _options_of(self.kind.from_examples)
         for name in given:
             if name not in known:
                 raise InputError(
@@ -323,13 +321,26 @@ class Material:
                 )
         return {**self.kind.options_for(self.everything), **given}
 
+    def _begins_anew(self, settings):
+        return settings.get("model") is None and self.kind.sample_model is None
+
     def load(self, settings):
         """The model to begin with, with a head for these examples."""
         dtype, options = settings.get("dtype"), self.options(settings)
-        if settings.get("model") is None and self.kind.sample_model is None:
+        if self._begins_anew(settings):
             model = self.kind.from_examples(self.train, dtype=dtype, **options)
         else:
             model = self.kind.from_pretrained(self.source(settings), dtype, **options)
         if (length := settings.get("max_length")) is not None:
             model.max_length = min(length, model.max_length)
         return model
+
+
+def _options_of(method):
+    """What a method of a task's class lets users choose."""
+    return [
+        name
+        for name, each in inspect.signature(method).parameters.items()
+        if name not in ("config", "labels", "examples", "dtype")
+        and each.kind is not each.VAR_KEYWORD
+    ]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 
 def with_groups(verb):
@@ -17,7 +17,7 @@ def with_groups(verb):
             such a group. The fields are annotated as Typer's options are.
     """
     given = inspect.signature(verb, eval_str=True).parameters.values()
-    groups = {
+    groups: dict[str, Any] = {
         each.name: each.annotation
         for each in given
         if dataclasses.is_dataclass(each.annotation)
@@ -38,7 +38,8 @@ def with_groups(verb):
         return verb(**options)
 
     del called.__wrapped__  # it has another signature
-    called.__signature__ = inspect.Signature(parameters)
+    signature = inspect.Signature(parameters)
+    called.__signature__ = signature  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     return called
 
