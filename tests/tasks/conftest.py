@@ -62,6 +62,11 @@ def _made(kind, config, tokenizer, **options):
     return kind(config, tokenizer=tokenizer, **options)
 
 
+def _steady(config):
+    none = {name: 0.0 for name in config.to_dict() if name.endswith("dropout_prob")}
+    return config.replace(**none)
+
+
 @pytest.fixture(scope="session")
 def classifier(config, tokenizer):
     """Not to be trained: the tests share it."""
@@ -73,13 +78,6 @@ def fresh_classifier(config, tokenizer):
     return _made(TextClassifier, config, tokenizer)
 
 
-@pytest.fixture
-def steady_classifier(config, tokenizer):
-    """Without dropout."""
-    none = {name: 0.0 for name in config.to_dict() if name.endswith("dropout_prob")}
-    return _made(TextClassifier, config.replace(**none), tokenizer)
-
-
 @pytest.fixture(scope="session")
 def embedder(config, tokenizer):
     return _made(TextEmbedder, config.replace(pooler=False, id2label=None), tokenizer)
@@ -88,3 +86,51 @@ def embedder(config, tokenizer):
 @pytest.fixture(scope="session")
 def masked_lm(config, tokenizer):
     return _made(MaskedLM, config.replace(pooler=False, id2label=None), tokenizer)
+
+
+class Restart:
+    """A model that is taken back to its beginning, while its compiled programs stay.
+
+    To trace a training step takes longer than all the steps of a test.
+
+    Args:
+        model: A model that is compiled.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        self._begin = [(v, v.numpy()) for v in self._variables()]
+
+    def __call__(self, seed=7):
+        """The model as it was; its dropout draws by `seed`."""
+        keras.utils.set_random_seed(seed)
+        for variable, value in self._begin:
+            seeds = variable.name == "seed_generator_state"
+            variable.assign(value + seed if seeds else value)
+        return self.model
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+
+@pytest.fixture(scope="session")
+def restart(config, tokenizer):
+    """A classifier with dropout."""
+    model = _made(TextClassifier, config, tokenizer)
+    model.compile(learning_rate=1e-3)
+    return Restart(model)
+
+
+@pytest.fixture
+def steady_classifier(config, tokenizer):
+    """Without dropout."""
+    return _made(TextClassifier, _steady(config), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def restart_steady(config, tokenizer):
+    """A classifier without dropout, which learns fast."""
+    model = _made(TextClassifier, _steady(config), tokenizer)
+    model.compile(learning_rate=1e-2)
+    return Restart(model)

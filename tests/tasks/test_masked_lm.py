@@ -176,9 +176,8 @@ def test_no_logits_of_a_whole_batch_are_made(masked_lm, monkeypatch):
 def test_it_learns_what_stood_at_the_masks(fresh_masked_lm):
     model = fresh_masked_lm
     model.compile(learning_rate=0.02)
-    history = model.fit(
-        {**IDS, "labels": LABELS}, epochs=40, batch_size=3, verbose=0, seed=1
-    ).history
+    often = {name: np.tile(x, [5, 1]) for name, x in {**IDS, "labels": LABELS}.items()}
+    history = model.fit(often, epochs=8, batch_size=3, verbose=0, shuffle=False).history
     assert history["loss"][-1] < 0.2 * history["loss"][0]
     assert history["accuracy"][-1] == 1
     filled = model.predict(IDS, verbose=0).argmax(-1)

@@ -279,6 +279,9 @@ class TrainableModel(CompiledModel):
             meter.prepare()
             weights = self.trainable_variables
             guard.prepare(self._named([None] * len(weights), weights))
+            # A step that makes variables is traced a second time without.
+            if self.optimizer is not None and not self.optimizer.built:
+                self.optimizer.build(weights)
 
         def function(iterator):
             logs = run(iterator)
