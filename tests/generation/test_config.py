@@ -231,6 +231,8 @@ def test_the_vocabulary_must_have_room():
         GenerationConfig(num_beams=4).check(3)
     with pytest.raises(ConfigError, match="forbid every token"):
         GenerationConfig(suppress_tokens=[0, 1], bad_words_ids=[[2], [0, 1]]).check(3)
+    with pytest.raises(ConfigError, match=r"begin_suppress_tokens .* every token"):
+        GenerationConfig(suppress_tokens=[0], begin_suppress_tokens=[2, 1]).check(3)
     assert GenerationConfig().check(1)
 
 

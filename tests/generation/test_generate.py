@@ -246,6 +246,7 @@ def test_ids_come_in_many_forms(plain):
         tf.constant(rows, tf.int64),
         tf.ragged.constant(rows),
         {"input_ids": rows},
+        {"input_ids": rows, "attention_mask": None},
         {"input_ids": tf.constant(rows), "attention_mask": np.ones((2, 3))},
         tuple(np.array(row) for row in rows),
     ):
@@ -460,6 +461,21 @@ def test_a_function_of_ones_own_runs_in_the_compiled_loop(models):
         assert np.all((steps > 0) | full)
     with pytest.raises(InputError, match="the processor <lambda> gave float32"):
         model.generate(ROWS[:2], processors=lambda logits, state: logits[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda number, ids: [SIZE], r"allows \[40\] for prompt 0: expected at least"),
+        (lambda number, ids: None, r"gave None for prompt 0: expected a list of ids"),
+        (lambda number, ids: "abc", r"gave 'abc' for prompt 0: expected a list of ids"),
+        (lambda number, ids: {}[ids.size], r"failed for prompt 0 with KeyError: \d+"),
+    ],
+)
+def test_a_python_function_that_fails_is_told_in_a_line(plain, function, said):
+    with pytest.raises(InputError, match=f"^prefix_allowed_tokens_fn {said}") as caught:
+        plain["learned"].generate(ROWS, prefix_allowed_tokens_fn=function)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 # --- The model around it ----------------------------------------------------------

@@ -227,6 +227,7 @@ def test_a_users_function_runs_inside_the_compiled_step():
         lambda logits, state: tf.argmax(logits, -1),
         lambda logits, state: logits[:, :2],
         lambda logits, state: tf.cast(logits, tf.int32),
+        lambda logits, state: None,  # who forgets to return
     ],
 )
 def test_a_users_function_must_give_logits(wrong):

@@ -296,11 +296,13 @@ class GenerationConfig:
             )
         words = {word[0] for word in self.bad_words_ids if len(word) == 1}
         never = set(self.suppress_tokens) | (words - set(self.eos_token_ids))
-        if len(never) == vocab_size:
-            raise ConfigError(
-                "suppress_tokens and bad_words_ids forbid every token of the "
-                f"vocabulary ({vocab_size})."
-            )
+        for first in ((), self.begin_suppress_tokens):
+            if len(never.union(first)) == vocab_size:
+                raise ConfigError(
+                    f"suppress_tokens{', begin_suppress_tokens' if first else ''} and "
+                    "bad_words_ids forbid every token of the vocabulary "
+                    f"({vocab_size})."
+                )
         return self
 
     @property

@@ -34,7 +34,7 @@ def _integer(least, most=2**31 - 1):
             raise ValueError
         return value
 
-    return Form(read, f"an integer of at least {least}")
+    return Form(read, f"an integer from {least} to {most}")
 
 
 def _number(within, words):

@@ -3,6 +3,8 @@
 import functools
 import logging
 import os
+import re
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,8 @@ NUMBERS = {
 OUTSIDE = ("seed", "stop_strings", "return_dict_in_generate", "output_scores")
 # Tables of stop strings that are kept, the ones used last.
 STOP_TABLES = 8
+# The message of an InputError in that of TensorFlow, which has the traceback below it.
+SAID_BY_PYTHON = re.compile(r"^InputError: (.*)\nTraceback ", re.MULTILINE)
 # New tokens are given room by multiples of this.
 STEP = 32
 # Steps after which Python looks whether somebody pressed Ctrl-C.
@@ -156,8 +160,8 @@ class Generator:
         spelling = self.model.spelling
         if spelling is None:
             raise InputError(
-                f"stop_strings={stops!r} need a tokenizer, and this model has none. "
-                "Set model.tokenizer, or pass eos_token_id."
+                f"stop_strings={short(stops)} need a tokenizer, and this model has "
+                "none. Set model.tokenizer, or pass eos_token_id."
             )
         known, table = self._stop_tables.pop(stops, (None, None))
         if known is not spelling:  # the tokenizer may have been changed
@@ -294,7 +298,7 @@ class Program:
 
     def begin(self, request):
         """The Carry after the first token."""
-        return self._begin(request)
+        return self._run(self._begin, request)
 
     def go(self, request, carry, limit):
         """The Carry after `limit` tokens, or when all rows have ended."""
@@ -302,7 +306,17 @@ class Program:
             return carry
         # The steps know the prompts from the carry.
         request = request._replace(inputs={})
-        return self._go(request, carry, tf.constant(limit))
+        return self._run(self._go, request, carry, tf.constant(limit))
+
+    def _run(self, function, *given):
+        try:
+            return function(*given)
+        except tf.errors.OpError as error:
+            # What a Python function said is amid what TensorFlow says of its graph.
+            said = SAID_BY_PYTHON.search(error.message)
+            if said is None:
+                raise
+            raise InputError(said[1]) from error
 
     @property
     def traces(self):

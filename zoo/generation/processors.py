@@ -9,6 +9,8 @@ so that a prompt may go on otherwise in a batch than alone. Without padding, all
 What was written is counted by scatters of `[B, S]`; nothing has the size B S V.
 """
 
+from reprlib import repr as short
+
 import numpy as np
 import tensorflow as tf
 
@@ -304,8 +306,9 @@ def allowed_tokens(function, *, num_beams=1, ends=()):
         ends: Ids that end a row; the function is not asked about rows that have ended.
 
     Raises:
-        InputError: if nothing or an id outside the vocabulary is allowed. In a graph
-            TensorFlow wraps it: tf.errors.InvalidArgumentError with the same message.
+        InputError: if the function fails, or allows nothing or an id outside the
+            vocabulary. In a graph TensorFlow wraps it, with the same message among
+            others: tf.errors.OpError.
     """
 
     def asked(tokens, mask, start, size):
@@ -314,7 +317,7 @@ def allowed_tokens(function, *, num_beams=1, ends=()):
             if np.isin(ids[start:][there[start:]], ends).any():
                 continue
             number = row // num_beams
-            some = np.asarray(function(number, ids[there]), np.int64).reshape(-1)
+            some = _answer(function, number, ids[there])
             if not some.size or some.min() < 0 or some.max() >= size:
                 raise InputError(
                     f"prefix_allowed_tokens_fn allows {some.tolist()[:8]} for prompt "
@@ -339,18 +342,44 @@ def allowed_tokens(function, *, num_beams=1, ends=()):
     return process
 
 
+def _answer(function, number, ids):
+    """The ids that a function allows, int64 `[N]`."""
+    try:
+        given = function(number, ids)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"prefix_allowed_tokens_fn failed for prompt {number} with "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    try:
+        return np.asarray(given, np.int64).reshape(-1)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"prefix_allowed_tokens_fn gave {short(given)} for prompt {number}: "
+            "expected a list of ids."
+        ) from None
+
+
 def own(function):
     """A user's function, whose result is checked where it is traced."""
 
     def process(logits, state):
-        result = tf.convert_to_tensor(function(logits, state))
+        result = function(logits, state)
+        found = type(result).__name__
+        if result is not None:
+            result = tf.convert_to_tensor(result)
+            found = f"{result.dtype.name} {result.shape}"
         if not (
-            result.dtype.is_floating and logits.shape.is_compatible_with(result.shape)
+            tf.is_tensor(result)
+            and result.dtype.is_floating
+            and logits.shape.is_compatible_with(result.shape)
         ):
             name = getattr(function, "__name__", type(function).__name__)
             raise InputError(
-                f"the processor {name} gave {result.dtype.name} {result.shape}: "
-                f"expected logits of the shape that it was given, {logits.shape}."
+                f"the processor {name} gave {found}: expected logits of the shape "
+                f"that it was given, {logits.shape}."
             )
         result = tf.cast(result, logits.dtype)
         result.set_shape(logits.shape)

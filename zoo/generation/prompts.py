@@ -103,7 +103,8 @@ def _masked(inputs, name):
             "where rows are padded, attention_mask."
         )
     ids = _array(inputs["input_ids"], "input_ids")
-    mask = _array(inputs.get("attention_mask", np.ones_like(ids)), "attention_mask")
+    mask = inputs.get("attention_mask")
+    mask = _array(np.ones_like(ids) if mask is None else mask, "attention_mask")
     if ids.ndim != 2 or mask.shape != ids.shape:
         raise InputError(
             f"input_ids has shape {ids.shape} and attention_mask {mask.shape}; "
