@@ -77,7 +77,11 @@ def test_longer_texts_are_read_by_windows(models, stride, batch_size):
         if end == 29:
             break
     found = zoo.perplexity(
-        model, row, stride=stride, max_length=8, batch_size=batch_size
+        model,
+        row,
+        stride=stride,
+        max_length=np.int64(8),  # as lengths computed with NumPy are
+        batch_size=batch_size,
     )
     assert found == pytest.approx(math.exp(-np.mean(scores)), rel=1e-5)
 
@@ -139,6 +143,7 @@ def test_log_likelihood_is_that_of_generate(models):
         ([5, 6], {"max_length": 13}, r"max_length=13: .* from 2 to 12"),
         ([5, 6], {"max_length": 8, "stride": 9}, r"stride=9: .*max_length=8"),
         ([5, 6], {"stride": 0}, r"stride=0"),
+        ([5, 6], {"stride": True}, r"stride=True"),
         ([5, 6], {"batch_size": 0}, r"batch_size=0"),
     ],
 )

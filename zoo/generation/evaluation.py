@@ -7,6 +7,7 @@ A model is known by its protocol: called with `input_ids` (and of an encoder-dec
 
 import functools
 import math
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -61,14 +62,14 @@ def perplexity(model, texts, *, stride=None, max_length=None, batch_size=1):
     limit = model.config.max_position_embeddings
     if max_length is None:
         max_length = limit
-    if not isinstance(max_length, int) or not 2 <= max_length <= limit:
+    if not _is_count(max_length, 2, limit):
         raise InputError(
             f"max_length={max_length!r}: expected a number of tokens from 2 to {limit} "
             "(max_position_embeddings)."
         )
     if stride is None:
         stride = max_length // 2
-    if not isinstance(stride, int) or not 1 <= stride <= max_length:
+    if not _is_count(stride, 1, max_length):
         raise InputError(
             f"stride={stride!r}: expected a number of tokens from 1 to "
             f"max_length={max_length}."
@@ -143,6 +144,12 @@ def windows(row, *, stride, max_length):
             return
 
 
+def _is_count(value, least, most):
+    """Whether it is an integer, of Python or NumPy, in this range."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and least <= value <= most
+
+
 def _check_model(model):
     if not hasattr(model, "prompt_name"):
         raise InputError(
@@ -182,7 +189,7 @@ def _scores(model, examples, batch_size):
     Long ones are batched with long ones; lengths are padded to buckets, so that few
     shapes are compiled.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not _is_count(batch_size, 1, math.inf):
         raise InputError(f"batch_size={batch_size!r}: expected a number from 1 on.")
     total = tf.function(
         functools.partial(_summed, model),
