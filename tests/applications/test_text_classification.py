@@ -36,7 +36,7 @@ def test_it_trains_measures_draws_saves_and_serves(encoder, reviews, tmp_path, c
         [
             *("--data", str(reviews), "--text-column", "review"),
             *("--label-column", "verdict", "--model", str(encoder)),
-            *("--output", str(tmp_path), "--epochs", "4", "--batch-size", "8"),
+            *("--output", str(tmp_path), "--epochs", "5", "--batch-size", "10"),
             *("--learning-rate", "1e-2", "--seed", "1"),
         ]
     )

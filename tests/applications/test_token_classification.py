@@ -34,8 +34,8 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     token_classification.main(
         [
             *("--data", str(sentences), "--model", str(encoder), "--crf"),
-            *("--scheme", "BIOES", "--output", str(tmp_path), "--epochs", "5"),
-            *("--batch-size", "8", "--learning-rate", "2e-2", "--seed", "1", export),
+            *("--scheme", "BIOES", "--output", str(tmp_path), "--epochs", "8"),
+            *("--batch-size", "12", "--learning-rate", "2e-2", "--seed", "1", export),
         ]
     )
     printed = capsys.readouterr().out

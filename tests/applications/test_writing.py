@@ -25,7 +25,7 @@ def pairs(tmp_path_factory):
     """A TSV file of word-for-word translations."""
     draw, path = random.Random(0), tmp_path_factory.mktemp("data") / "pairs.tsv"
     lines = ["en\tde"]
-    # Of one length, for each length is compiled anew.
+    # Of one length, for each length is compiled anew, as is each size of a batch.
     for words in draw.sample([*itertools.product(WORDS, repeat=3)], 120):
         lines.append(" ".join(words) + "\t" + " ".join(WORDS[word] for word in words))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -47,7 +47,7 @@ def test_it_trains_measures_draws_saves_and_serves(
     recipe.main(
         [
             *("--data", str(pairs), "--source-column", "en", "--target-column", "de"),
-            *("--output", str(tmp_path), "--epochs", "2", "--batch-size", "16"),
+            *("--output", str(tmp_path), "--epochs", "2", "--batch-size", "12"),
             *("--hidden-size", "16", "--layers", "1", "--vocab-size", "60"),
             *("--beams", "2", "--max-length", "8", "--target-length", "8", export),
         ]
@@ -57,7 +57,7 @@ def test_it_trains_measures_draws_saves_and_serves(
     assert "better than nearest source by TF-IDF" in printed
     assert "nearest source by TF-IDF" in metrics["compared"]
     assert metrics["examples"] == {"training": 108, "held_out": 12}
-    assert metrics["steps"] == 14
+    assert metrics["steps"] == 18
     assert (tmp_path / "curve.png").stat().st_size > 0
     assert (tmp_path / "model/model.safetensors").exists()
     assert ("writes the same for 5 of 5" in printed) == (export == "--export")
