@@ -24,6 +24,7 @@ from tests.generation.talking import CHATML, END, talking
 from zoo import cli
 from zoo.cli import conversation, terminal
 from zoo.errors import InputError
+from zoo.generation import Sequence
 from zoo.models import GPTModel
 
 ROOT = Path(zoo.__file__).parents[1]
@@ -147,6 +148,17 @@ def test_generate_prints_json(run, directory):
         assert isinstance(sequence["text"], str)
 
 
+def test_what_has_no_score_is_told_in_words_of_json(run, monkeypatch):
+    class Silent:
+        def generate(self, prompt, **options):
+            return [Sequence("", [], "length", -float("inf"))]
+
+    monkeypatch.setattr("zoo.cli.writing._load", lambda *_, **__: Silent())
+    result = run("generate", "a model", PROMPT, "--json")
+    found = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert found["sequences"][0]["score"] is None
+
+
 def test_a_model_that_is_not_there_is_one_line(run, tmp_path):
     assert "no such directory" in refusal(run("generate", tmp_path / "nothing", PROMPT))
     assert "there is no such file" in refusal(run("chat", tmp_path / "nothing.gguf"))
@@ -255,6 +267,14 @@ def test_a_second_ctrl_c_does_not_wait_for_a_piece(capsys):
     silent = talk(Parrot(interrupt, interrupt, "one"))
     silent.answer("count")
     assert capsys.readouterr().out == "" and silent.messages == []
+
+
+def test_without_a_standard_input_there_is_nothing_to_say(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    talk(Parrot("yes")).run()
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match="no standard input"):
+        terminal.read_all()
 
 
 def test_what_is_typed_in_other_bytes_than_utf_8_is_repaired(monkeypatch):

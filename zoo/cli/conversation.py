@@ -52,6 +52,8 @@ class Talk:
 
     def run(self):
         """Reads and answers until the user leaves."""
+        if sys.stdin is None:  # it was closed
+            return
         on_terminal = sys.stdin.isatty()
         sys.stdin.reconfigure(errors="surrogateescape")  # see `repaired`
         if on_terminal:

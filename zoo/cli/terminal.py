@@ -10,7 +10,7 @@ import threading
 
 import typer
 
-from zoo.errors import ZooError
+from zoo.errors import InputError, ZooError
 
 WRONG = 2  # exit code of what zoo refuses
 INTERRUPTED = 128 + signal.SIGINT
@@ -144,4 +144,6 @@ def repaired(text):
 
 def read_all():
     """The text on standard input, repaired."""
+    if sys.stdin is None:  # it was closed
+        raise InputError("there is no standard input to read.")
     return sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def generate(
                 console,
             )
             found = found if isinstance(found, list) else [found]
-            sequences = [each._asdict() for each in found]
+            sequences = [_as_json(each) for each in found]
             typer.echo(
                 json.dumps(
                     {"prompt": prompt, "sequences": sequences}, ensure_ascii=False
@@ -266,6 +267,14 @@ def chat(
         template = choose_template(talker.tokenizer.chat_template, chat_template)
     options["chat_template"] = template
     Talk(talker, options, console, system=system).run()
+
+
+def _as_json(sequence):
+    """A Sequence in words of JSON, which has no infinity."""
+    score = sequence.score
+    if score is not None and not math.isfinite(score):  # a beam that found nothing
+        score = None
+    return {**sequence._asdict(), "score": score}
 
 
 def _load(source, *, dtype, console, revision=None, chats=False, speaks=True):
