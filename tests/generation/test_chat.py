@@ -239,6 +239,20 @@ def test_a_call_of_a_tool_needs_no_content():
     assert check_messages([call]) == [{k: call[k] for k in ("role", "tool_calls")}]
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (5, "template_options is 5; expected a dictionary"),
+        ({1: 2}, r"template_options is \{1: 2\}; expected a dictionary"),
+        ({"messages": []}, "'messages', which is an argument of its own"),
+        ({"tools": []}, "'tools', which is an argument of its own"),
+    ],
+)
+def test_options_of_a_template_are_a_dictionary_of_other_names(model, options, match):
+    with pytest.raises(InputError, match=match):
+        model.chat([USER], template_options=options)
+
+
 def test_what_json_has_no_words_for_is_refused():
     with pytest.raises(InputError, match="texts, numbers, lists and dictionaries"):
         render(CHATML, tools=[{"function": print}])

@@ -190,6 +190,28 @@ def special_tokens(tokenizer):
     return {name: token for name, token in tokens.items() if token is not None}
 
 
+def template_variables(tokenizer, options=None):
+    """What a template reads besides the messages: special tokens, and options.
+
+    Raises:
+        InputError: if options are no dictionary, or have what arguments of `chat` say.
+    """
+    if options is None:
+        options = {}
+    if not isinstance(options, dict) or not all(isinstance(k, str) for k in options):
+        raise InputError(
+            f"template_options is {shorten(options)}; expected a dictionary such as "
+            '{"enable_thinking": False}.'
+        )
+    for name in ("template", "messages", "tools", "documents"):
+        if name in options:
+            raise InputError(
+                f"template_options has {name!r}, which is an argument of its own. Pass "
+                "it there."
+            )
+    return {**special_tokens(tokenizer), **options}
+
+
 def _render(template, jobs):
     """What becomes of each job: a dictionary with "text" or "error"."""
     try:

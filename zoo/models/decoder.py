@@ -7,7 +7,7 @@ from zoo.generation.chat import (
     apply_template,
     choose_template,
     end_of_turn,
-    special_tokens,
+    template_variables,
 )
 from zoo.generation.prompts import begun
 from zoo.layers.embeddings import Embeddings
@@ -133,7 +133,7 @@ class GPTModel(GenerativeModel):
             messages,
             tools=tools,
             documents=documents,
-            **{**special_tokens(tokenizer), **(template_options or {})},
+            **template_variables(tokenizer, template_options),
         )
         config = self.generation_config(assistant_model=assistant_model, **options)
         end = end_of_turn(prompt.behind, tokenizer)
