@@ -1,6 +1,6 @@
 """Makes tests/fixtures/golden: tiny checkpoints, and what `transformers` computes.
 
-    python -m tools.make_golden
+    python -m tools.make_golden [NAME]...
 
 Needs the extra `parity`. Each fixture is a Hugging Face directory with seeded random
 weights and `expected.npz`: inputs, outputs and hidden states. With them the test suite
@@ -9,6 +9,7 @@ holds every family to its reference where neither torch nor transformers is inst
 
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 
@@ -36,6 +37,10 @@ FIXTURES = {
             "relative_attention_max_distance": 6,
         },
     ),
+    "bert-token-classifier": HEADS["token classifier"],
+    "gpt2-classifier": HEADS["gpt2 classifier"],
+    "llama-token-classifier": HEADS["llama token classifier"],
+    "t5-token-classifier": HEADS["t5 token classifier"],
 }
 
 
@@ -48,6 +53,8 @@ def make(directory, family, architecture, settings, seed):
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
     inputs = reference.batch(family, settings, seed=seed)
+    if architecture == "token_classification":  # of the encoder alone
+        inputs = {n: x for n, x in inputs.items() if not n.startswith("decoder_")}
     output, states = reference.run_forward(model, inputs)
     arrays = {f"input/{name}": value for name, value in inputs.items()}
     arrays["output"] = output
@@ -60,10 +67,11 @@ def make(directory, family, architecture, settings, seed):
     assert size < MOST_BYTES, "fixtures are committed: make the configuration smaller"
 
 
-def main():
+def main(wanted):
     for seed, (name, row) in enumerate(FIXTURES.items()):
-        make(DIRECTORY / name, *row, seed)
+        if not wanted or name in wanted:
+            make(DIRECTORY / name, *row, seed)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

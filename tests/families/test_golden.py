@@ -16,6 +16,10 @@ NAMES = sorted(path.name for path in GOLDEN.iterdir())
 CLASSES = {
     "BertForMaskedLM": zoo.MaskedLM,
     "BertForSequenceClassification": zoo.TextClassifier,
+    "BertForTokenClassification": zoo.TokenClassifier,
+    "GPT2ForSequenceClassification": zoo.TextClassifier,
+    "LlamaForTokenClassification": zoo.TokenClassifier,
+    "T5ForTokenClassification": zoo.TokenClassifier,
 }
 MODELS = {
     "encoder": zoo.BertModel,

@@ -272,6 +272,29 @@ LABELS = {"id2label": {0: "bad", 1: "fair", 2: "good"}}
 HEADS = {
     "classifier": ("bert", "sequence_classification", {**BERT, **LABELS}),
     "token classifier": ("bert", "token_classification", {**BERT, **LABELS}),
+    **{
+        f"{family} {name}": (
+            family,
+            architecture,
+            {**settings, **LABELS, "pad_token_id": 0},
+        )
+        for family, settings in (
+            ("gpt2", {**GPT2, "n_head": 2}),
+            ("llama", LLAMA),
+            ("mistral", {**LLAMA, "sliding_window": 4}),
+            ("qwen2", {**LLAMA, "tie_word_embeddings": True}),
+        )
+        for name, architecture in (
+            ("classifier", "sequence_classification"),
+            ("token classifier", "token_classification"),
+        )
+    },
+    "t5 token classifier": ("t5", "token_classification", {**T5, **LABELS}),
+    "mt5 token classifier": (
+        "mt5",
+        "token_classification",
+        {**T5, **LABELS, "num_decoder_layers": 3},
+    ),
     "masked LM": ("bert", "masked_lm", {**BERT, "hidden_act": "gelu_new"}),
     "masked LM, wide heads": (
         "bert",

@@ -64,7 +64,7 @@ def gradients_by_tensor(model, gradients):
     }
     config, family = model.config, family_for(model.config, model.assembly)
     lazy = tensors_to_write(
-        family.table_for(config),
+        family.table_for(config, model.architecture),
         {path: arrays[id(w)] for path, w in model.weights_by_path().items()},
         heads=model.heads,
         config=config,
@@ -138,6 +138,7 @@ def compare_settings(family, settings, directory, architecture=None):
     theirs.save_pretrained(directory)
     ours = model_class(family, architecture).from_pretrained(directory)
     inputs = reference.batch(family, settings)
+    inputs = {n: x for n, x in inputs.items() if n in ours.input_names}
     labels = labels_for(ours, inputs)
     return distances(
         run_model(ours, inputs, labels),

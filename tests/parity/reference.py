@@ -76,6 +76,8 @@ def batch(family, settings, *, seed=0, length=LENGTH):
 
     # `transformers` never trains the row of BERT's padding id 0: keep it in padding.
     tokens = np.where(mask, ids(settings["vocab_size"], 1), ids(settings["vocab_size"]))
+    if (pad := settings.get("pad_token_id")) is not None:
+        tokens = np.where(mask, tokens, pad)  # its heads tell padding by the id
     inputs = {"input_ids": tokens.astype(np.int32), "attention_mask": mask}
     if assembly == "encoder":
         inputs["token_type_ids"] = ids(settings.get("type_vocab_size", 2))
@@ -110,8 +112,8 @@ def to_torch(inputs):
 def call(model, inputs, **options):
     """What the reference returns, with positions as zoo counts them."""
     given = to_torch(inputs)
-    decoder = "decoder_input_ids" not in inputs and "token_type_ids" not in inputs
-    if decoder and "position_ids" not in inputs:
+    family = FAMILIES[model.config.model_type]
+    if family.assembly == "decoder" and "position_ids" not in inputs:
         given["position_ids"] = torch.tensor(positions_of(inputs["attention_mask"]))
     return model(**given, output_hidden_states=True, **options)
 

@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2018, arXiv:1810.04805), as HF's `bert` checkpoints have it."""
 
 from zoo.checkpoints import Repeated, Row, Stacked, WeightTable
-from zoo.families.family import Family
+from zoo.families.family import CHAIN, Family
 from zoo.families.translation import Key, Only, Translation
 
 CONFIG = Translation(
@@ -84,10 +84,7 @@ TABLE = WeightTable(
     heads={
         "pooler": linear("pooler", "bert.pooler.dense"),
         "classifier": linear("classifier", "classifier"),
-        "crf": tuple(
-            Row(f"crf.{name}", f"crf.{name}")
-            for name in ("transitions", "start_transitions", "end_transitions")
-        ),
+        "crf": CHAIN,
         "masked_lm": (
             *linear("transform", "cls.predictions.transform.dense"),
             *linear("transform_norm", "cls.predictions.transform.LayerNorm"),

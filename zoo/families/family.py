@@ -1,9 +1,9 @@
 """A family: one translation of its config.json and one table of its weights."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from zoo.checkpoints import WeightTable
+from zoo.checkpoints import Row, WeightTable
 from zoo.config import TransformerConfig
 from zoo.families.translation import Translation
 
@@ -22,6 +22,7 @@ class Family:
             "causal_lm", "seq2seq_lm".
         settle: What the names of a checkpoint's tensors still decide about its
             configuration; None where config.json says all.
+        tables: Tables of architectures whose tensors have other names.
     """
 
     assembly: str
@@ -31,15 +32,28 @@ class Family:
     settle: Callable[[TransformerConfig, Iterable[str]], TransformerConfig] | None = (
         None
     )
+    tables: Mapping[str, WeightTable | Callable[[TransformerConfig], WeightTable]] = (
+        field(default_factory=dict)
+    )
 
     @property
     def model_type(self) -> str:
         """Its name in config.json."""
         return self.translation.model_type
 
-    def table_for(self, config: TransformerConfig) -> WeightTable:
-        """The weight table of this configuration."""
-        return self.table(config) if callable(self.table) else self.table
+    def table_for(
+        self, config: TransformerConfig, architecture: str | None = None
+    ) -> WeightTable:
+        """The weight table of this configuration, and of a key of `architectures`."""
+        table = self.tables.get(architecture, self.table)
+        return table(config) if callable(table) else table
+
+
+# Of zoo alone: the chain of a TokenClassifier.
+CHAIN = tuple(
+    Row(f"crf.{name}", f"crf.{name}")
+    for name in ("transitions", "start_transitions", "end_transitions")
+)
 
 
 def query_key_value_rows(config):

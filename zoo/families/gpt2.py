@@ -1,7 +1,9 @@
 """GPT-2 (Radford et al. 2019), as HF's `gpt2` checkpoints have it."""
 
+from dataclasses import replace
+
 from zoo.checkpoints import TRANSPOSED, Row, WeightTable
-from zoo.families.family import Family
+from zoo.families.family import CHAIN, Family
 from zoo.families.translation import Key, Only, Translation
 
 CONFIG = Translation(
@@ -51,6 +53,12 @@ def conv1d(weight, tensor):
     )
 
 
+SCORE = (Row("classifier.weight", "score.weight"),)
+CLASSIFIER = (
+    Row("classifier.weight", "classifier.weight"),
+    Row("classifier.bias", "classifier.bias"),
+)
+
 TABLE = WeightTable(
     base=(
         Row("embeddings.tokens.weight", "transformer.wte.weight"),
@@ -65,16 +73,34 @@ TABLE = WeightTable(
     ),
     heads={
         "lm_head": (Row("lm_head.weight", "lm_head.weight"),),
-        "classifier": (Row("classifier.weight", "score.weight"),),
+        "classifier": SCORE,
+        "token_classifier": CLASSIFIER,
+        "crf": CHAIN,
     },
     prefix="transformer.",
     aliases={"lm_head.weight": "transformer.wte.weight"},
     ignored=(f"{LAYER}.attn.bias", f"{LAYER}.attn.masked_bias"),
 )
 
+TOKEN_TABLE = replace(
+    TABLE,
+    heads={
+        "lm_head": TABLE.heads["lm_head"],
+        "classifier": CLASSIFIER,
+        "text_classifier": SCORE,
+        "crf": CHAIN,
+    },
+)
+
 GPT2 = Family(
     assembly="decoder",
     translation=CONFIG,
     table=TABLE,
-    architectures={"causal_lm": "GPT2LMHeadModel"},
+    architectures={
+        "model": "GPT2Model",
+        "causal_lm": "GPT2LMHeadModel",
+        "sequence_classification": "GPT2ForSequenceClassification",
+        "token_classification": "GPT2ForTokenClassification",
+    },
+    tables={"token_classification": TOKEN_TABLE},
 )

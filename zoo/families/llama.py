@@ -1,7 +1,7 @@
 """Llama 1 to 3.1 (Touvron et al. 2023, arXiv:2302.13971), SmolLM and TinyLlama."""
 
 from zoo.checkpoints import SAME, Row, Stacked, WeightTable
-from zoo.families.family import Family, query_key_value_rows
+from zoo.families.family import CHAIN, Family, query_key_value_rows
 from zoo.families.translation import Key, Only, Rope, Translation
 
 FIXED = {
@@ -78,16 +78,28 @@ TABLE = WeightTable(
     ),
     heads={
         "lm_head": (Row("lm_head.weight", "lm_head.weight"),),
-        "classifier": (Row("classifier.weight", "score.weight"),),
+        "classifier": linear("classifier", "score"),
+        "crf": CHAIN,
     },
     prefix="model.",
     aliases={"lm_head.weight": "model.embed_tokens.weight"},
     ignored=(f"{LAYER}.self_attn.rotary_emb.inv_freq",),
 )
 
+
+def architectures(name):
+    """HF's classes for a family whose weights are named like these."""
+    return {
+        "model": f"{name}Model",
+        "causal_lm": f"{name}ForCausalLM",
+        "sequence_classification": f"{name}ForSequenceClassification",
+        "token_classification": f"{name}ForTokenClassification",
+    }
+
+
 LLAMA = Family(
     assembly="decoder",
     translation=CONFIG,
     table=TABLE,
-    architectures={"causal_lm": "LlamaForCausalLM"},
+    architectures=architectures("Llama"),
 )

@@ -1,7 +1,7 @@
 """Mistral (Jiang et al. 2023, arXiv:2310.06825): Llama with a sliding window."""
 
 from zoo.families.family import Family
-from zoo.families.llama import FIXED, KEYS, TABLE
+from zoo.families.llama import FIXED, KEYS, TABLE, architectures
 from zoo.families.translation import Key, Translation, with_defaults
 
 MISTRAL = Family(
@@ -23,5 +23,5 @@ MISTRAL = Family(
         ),
     ),
     table=TABLE,
-    architectures={"causal_lm": "MistralForCausalLM"},
+    architectures=architectures("Mistral"),
 )

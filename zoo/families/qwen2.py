@@ -2,7 +2,7 @@
 
 from zoo.config import MAX_LAYERS
 from zoo.families.family import Family
-from zoo.families.llama import FIXED, KEYS, TABLE
+from zoo.families.llama import FIXED, KEYS, TABLE, architectures
 from zoo.families.translation import Entry, Key, Translation, with_defaults
 
 
@@ -67,5 +67,5 @@ QWEN2 = Family(
         harmless=frozenset({"use_mrope"}),
     ),
     table=TABLE,
-    architectures={"causal_lm": "Qwen2ForCausalLM"},
+    architectures=architectures("Qwen2"),
 )

@@ -1,9 +1,10 @@
 """T5 1.0 (arXiv:1910.10683), 1.1 and Flan; mT5 (2010.11934) and umT5 beside them."""
 
+from dataclasses import replace
 from typing import Any
 
 from zoo.checkpoints import SAME, Row, Stacked, WeightTable
-from zoo.families.family import Family
+from zoo.families.family import CHAIN, Family
 from zoo.families.translation import Entry, Key, Only, Translation, with_defaults
 
 FIXED: dict[str, Any] = {
@@ -104,7 +105,7 @@ KEYS = (
     Key("pad_token_id", default=0),
     Key("eos_token_id", default=1),
     Key("decoder_start_token_id", default=0),
-    Only("is_encoder_decoder", True),
+    Only("is_encoder_decoder", True, False),  # False: the encoder alone
 )
 MULTILINGUAL = {"vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
 # The sizes of initial weights matter to nobody who loads a checkpoint; n_positions is
@@ -144,6 +145,41 @@ def table(config):
     )
 
 
+def encoder_table(config):
+    """The weight table of an encoder alone, below a head of T5ForTokenClassification.
+
+    In a checkpoint with both, the decoder is a head that is not used.
+    """
+    whole = table(config)
+    within = "transformer."
+
+    def inside(rows):
+        return tuple(
+            replace(row, tensors=tuple(f"{within}{name}" for name in row.tensors))
+            for row in rows
+        )
+
+    decoder = [row for row in whole.base if row.weights[0].startswith("decoder.")]
+    return WeightTable(
+        base=inside(row for row in whole.base if row not in decoder),
+        heads={
+            **whole.heads,
+            "decoder": inside(decoder),
+            "classifier": (
+                Row("classifier.weight", "classifier.weight"),
+                Row("classifier.bias", "classifier.bias"),
+            ),
+            "crf": CHAIN,
+        },
+        prefix=within,
+        aliases={
+            f"{within}encoder.embed_tokens.weight": f"{within}shared.weight",
+            f"{within}decoder.embed_tokens.weight": f"{within}shared.weight",
+        },
+        ignored=tuple(f"{within}{name}" for name in whole.ignored),
+    )
+
+
 def stack(name, place, feedforward):
     """Rows that encoder and decoder have alike.
 
@@ -180,12 +216,12 @@ def stack(name, place, feedforward):
     )
 
 
-def family(model_type, feed_forward, architecture, *, keys=KEYS, scales=True, **fixed):
+def family(model_type, feed_forward, name, *, keys=KEYS, scales=True, **fixed):
     """T5, or one of its kin.
 
     Args:
         feed_forward: Its default `feed_forward_proj`.
-        architecture: HF's class name.
+        name: What HF's class names begin with.
         keys: Entries of its configuration.
         scales: Whether tied outputs are scaled.
         fixed: Fields in which it differs from T5.
@@ -199,23 +235,28 @@ def family(model_type, feed_forward, architecture, *, keys=KEYS, scales=True, **
             harmless=OTHERS,
         ),
         table=table,
-        architectures={"seq2seq_lm": architecture},
+        architectures={
+            "seq2seq_lm": f"{name}ForConditionalGeneration",
+            "model": f"{name}EncoderModel",
+            "token_classification": f"{name}ForTokenClassification",
+        },
+        tables={"model": encoder_table, "token_classification": encoder_table},
         settle=settle_head,
     )
 
 
-T5 = family("t5", "relu", "T5ForConditionalGeneration")
+T5 = family("t5", "relu", "T5")
 MT5 = family(
     "mt5",
     "gated-gelu",
-    "MT5ForConditionalGeneration",
+    "MT5",
     keys=with_defaults(KEYS, **MULTILINGUAL),
     scales=False,
 )
 UMT5 = family(
     "umt5",
     "gated-gelu",
-    "UMT5ForConditionalGeneration",
+    "UMT5",
     keys=with_defaults(KEYS, **MULTILINGUAL),
     relative_attention_shared=False,
 )

@@ -261,7 +261,7 @@ class AdaptableModel(TrainableModel):
                 for path, x in linears.items()
             }
         parts = parts_of(
-            family.table_for(self.config),
+            family.table_for(self.config, self.architecture),
             weights,
             heads=self.heads,
             config=self.config,

@@ -130,7 +130,7 @@ class Pretrained(keras.Model):
         family = families.family_for(self.config, self.assembly)
         weights = self.weights_by_path(most=2 * len(checkpoint.tensors) + 64)
         return plan(
-            family.table_for(self.config),
+            family.table_for(self.config, self.architecture),
             checkpoint,
             weights,
             heads=self.heads,
@@ -173,7 +173,7 @@ class Pretrained(keras.Model):
             config["architectures"] = [family.architectures[self.architecture]]
         config["dtype"] = self.variable_dtype
         tensors = tensors_to_write(
-            family.table_for(self.config),
+            family.table_for(self.config, self.architecture),
             self.weights_by_path(),
             heads=self.heads,
             config=self.config,

@@ -144,10 +144,14 @@ class TrainableModel(CompiledModel):
                 valid, named.get(f"{prefix}document_ids"), width=width
             )
 
+        pairs = "decoder_input_ids" in self.required_inputs
+        assembly = self.assembly
+        if assembly == "encoder_decoder" and not pairs:  # of which the encoder alone
+            assembly = "encoder"
         flops = ModelFlops(
-            self.config, self.assembly, self.scores_vocabulary, self._trained_share()
+            self.config, assembly, self.scores_vocabulary, self._trained_share()
         )
-        if self.assembly != "encoder_decoder":
+        if not pairs:
             found = lengths("", None, None)
             tokens = tf.reduce_sum(found)
             sources = None

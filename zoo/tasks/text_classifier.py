@@ -12,6 +12,7 @@ from zoo.config import TransformerConfig
 from zoo.errors import DataError, InputError
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
+from zoo.tasks.bodies import body_of
 from zoo.tasks.checks import require
 from zoo.tasks.form import ExampleSet, texts_of
 from zoo.tasks.labels import fits, label_names, never_seen
@@ -21,6 +22,8 @@ from zoo.tasks.task import Task
 @keras.saving.register_keras_serializable(package="zoo")
 class TextClassifier(Task):
     """An encoder whose pooled output goes through one layer (Devlin et al. 2018).
+
+    Or a decoder, whose last token does (`GPT2ForSequenceClassification` and its like).
 
     Calling it with token ids gives logits `[B, C]`; `predict` gives probabilities
     `[N, C]`, in the order of `labels`. Labels to learn from are numbers or names; a
@@ -36,7 +39,7 @@ class TextClassifier(Task):
     """
 
     architecture = "sequence_classification"
-    reads_first = 1
+    bodies = ("encoder", "decoder")
     columns: ClassVar = {"text": "text", "pair": "", "label": "label"}
     answer_column = "label"
     parts = ("text", "pair")
@@ -45,6 +48,7 @@ class TextClassifier(Task):
         config = self.adapt_config(TransformerConfig.of(config), labels=labels)
         super().__init__(config, **kwargs)
         config = self.config
+        self.reads_first = self.backbone.summary_reads
         rate = config.classifier_dropout
         self.dropout = keras.layers.Dropout(
             config.hidden_dropout_prob if rate is None else rate,
@@ -52,6 +56,7 @@ class TextClassifier(Task):
         )
         self.classifier = Linear(
             len(self.labels),
+            use_bias=self.backbone.summary_bias,
             stddev=config.initializer_range,
             dtype=self.dtype_policy,
             name="classifier",
@@ -72,7 +77,8 @@ class TextClassifier(Task):
                 f"problem_type={config.problem_type!r}: TextClassifier gives one label "
                 "to each text ('single_label_classification')."
             )
-        return config.replace(pooler=True)
+        heads = body_of(config, cls.bodies).summary_heads
+        return config.replace(pooler="pooler" in heads)
 
     @classmethod
     def new_heads(cls, config, labels=None):
@@ -81,7 +87,7 @@ class TextClassifier(Task):
 
     @property
     def heads(self):
-        return ("pooler", "classifier")
+        return (*self.backbone.summary_heads, "classifier")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,8 +98,8 @@ class TextClassifier(Task):
         self.classifier.build((None, self.config.hidden_size))
 
     def head(self, states, inputs, training=None):
-        pooled = self.backbone.pooled_output(states)
-        logits = self.classifier(self.dropout(pooled, training=training))
+        summary = self.backbone.summary(states, inputs)
+        logits = self.classifier(self.dropout(summary, training=training))
         return tf.cast(logits, tf.float32)
 
     def answers(self, outputs):

@@ -18,6 +18,8 @@ from zoo.tasks.task import Task
 class TextEmbedder(Task):
     """An encoder whose token vectors are pooled into one vector for each text.
 
+    Or a decoder, or the encoder of an encoder-decoder.
+
     Calling it with token ids gives embeddings, float32 `[B, D]`, and so does `predict`
     with texts. `from_pretrained` reads how to pool from `1_Pooling/config.json`,
     `modules.json` and `sentence_bert_config.json`; without them, "mean".
@@ -29,6 +31,8 @@ class TextEmbedder(Task):
         normalize: Whether embeddings have length 1.
         tokenizer, max_length, dtype: As of `Task`.
     """
+
+    bodies = ("encoder", "decoder", "encoder_decoder")
 
     def __init__(
         self, config, *, pooling="mean", normalize=False, lowercase=False, **kwargs

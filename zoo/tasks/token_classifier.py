@@ -41,6 +41,9 @@ class PathLikelihood(CrossEntropy):
 class TokenClassifier(Task):
     """An encoder with a label for each word, at the first of its pieces (BERT's NER).
 
+    Or a decoder, in which a word is read without those behind it; or the encoder of an
+    encoder-decoder (`T5ForTokenClassification`).
+
     Calling it with token ids gives logits `[B, T, C]`.
 
     `fit` and `evaluate` take words and tags, `[["Ann", "left"]]` and `[["B-PER",
@@ -67,6 +70,7 @@ class TokenClassifier(Task):
     """
 
     architecture = "token_classification"
+    bodies = ("encoder", "decoder", "encoder_decoder")
     columns: ClassVar = {
         "word": "0",
         "tag": "-1",

@@ -1,0 +1,183 @@
+"""Tasks on decoders: the last token sums a text up, and what is saved comes back."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo import (
+    GPTModel,
+    T5Model,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+    Tokenizer,
+    TransformerConfig,
+)
+from zoo.data import tags
+from zoo.errors import CheckpointError, ConfigError
+from zoo.tasks import MaskedLM
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
+TEXTS = ["a good film", "a very bad film", "good", "it was bad"] * 4
+LABELS = ["pos", "neg", "pos", "neg"] * 4
+
+
+@pytest.fixture(scope="module")
+def config():
+    return TransformerConfig(
+        model_type="llama",
+        vocab_size=270,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        position="rotary",
+        norm="rms",
+        norm_bias=False,
+        feedforward="gated",
+        hidden_act="silu",
+        attention_bias=False,
+        mlp_bias=False,
+        tie_word_embeddings=False,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(TEXTS, kind="bpe", vocab_size=270)
+
+
+@pytest.fixture(scope="module")
+def classifier(config, tokenizer):
+    keras.utils.set_random_seed(5)
+    model = TextClassifier(config, labels=["neg", "pos"], tokenizer=tokenizer)
+    model.compile(learning_rate=2e-2, run_eagerly=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def tagger(config, tokenizer):
+    keras.utils.set_random_seed(5)
+    labels = tags.labels(["X"])
+    return TokenClassifier(config, labels=labels, crf=True, tokenizer=tokenizer)
+
+
+def test_the_last_token_sums_a_text_up_wherever_padding_is(classifier):
+    ids = np.array([[5, 6, 7, 8]])
+    states = classifier.hidden_states(ids)[-1][:, -1]
+    wanted = states.numpy() @ classifier.classifier.weight.numpy().T
+    assert classifier.classifier.bias is None
+    for before, behind in ((0, 0), (0, 3), (2, 0), (2, 3)):
+        around = [(0, 0), (before, behind)]
+        padded = np.pad(ids, around)
+        mask = np.pad(np.ones_like(ids), around)
+        given = [{"input_ids": padded, "attention_mask": mask}]
+        if not before:
+            given.append(padded)  # padding is told by its id
+        for inputs in given:
+            np.testing.assert_allclose(classifier(inputs), wanted, rtol=0, atol=1e-5)
+    nothing = {"input_ids": ids, "attention_mask": np.zeros_like(ids)}
+    assert np.isfinite(classifier(nothing)).all()
+
+
+def test_texts_are_learnt_and_odd_ones_answered(classifier):
+    history = classifier.fit(TEXTS, LABELS, batch_size=4, epochs=4, verbose=0, seed=1)
+    losses = history.history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    alone = [classifier.classify(text) for text in TEXTS[:4]]
+    for one, other in zip(classifier.classify(TEXTS[:4]), alone, strict=True):
+        assert one["label"] == other["label"]
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+    assert len(classifier.classify(["", "😀", "good " * 99])) == 3
+
+
+def test_every_way_of_saving_brings_back_every_bit(classifier, tagger, tmp_path):
+    ids = np.array([[5, 6, 7, 8]])
+    for model, name in (
+        (classifier, "LlamaForSequenceClassification"),
+        (tagger, "LlamaForTokenClassification"),
+    ):
+        model.save_pretrained(tmp_path / name)
+        said = (tmp_path / name / "config.json").read_text()
+        assert name in said and '"tie_word_embeddings": false' in said
+        model.save(tmp_path / f"{name}.keras")
+        again = type(model).from_pretrained(tmp_path / name)
+        assert again.config == model.config and not again.new_weights
+        for other in (again, keras.saving.load_model(tmp_path / f"{name}.keras")):
+            np.testing.assert_array_equal(other(ids), model(ids))
+
+
+def test_a_language_model_becomes_a_classifier_and_a_tagger(
+    config, tokenizer, tmp_path, caplog
+):
+    writer = GPTModel(config)
+    writer.tokenizer = tokenizer
+    writer.save_pretrained(tmp_path)
+    for kind in (TextClassifier, TokenClassifier):
+        model = kind.from_pretrained(tmp_path, labels=["O", "B-X"])
+        for path, weight in model.backbone.weights_by_path().items():
+            np.testing.assert_array_equal(weight, writer.weights_by_path()[path])
+        assert model.tokenizer.vocab_size == tokenizer.vocab_size
+    assert "not used by this class: lm_head" in caplog.text
+
+
+def test_words_have_tags_and_texts_entities(tagger):
+    assert [len(row) for row in tagger.tag([["good", "film"], ["bad"], []])] == [
+        2,
+        1,
+        0,
+    ]
+    for each in tagger.find_entities("it was a good film"):
+        assert "it was a good film"[each["start"] : each["end"]] == each["text"]
+    ids = tf.constant([[5, 6, 7, 8]])
+    first = tagger(ids[:, :2])  # what comes later changes nothing
+    np.testing.assert_allclose(tagger(ids)[:, :2], first, rtol=0, atol=1e-5)
+
+
+def test_the_encoder_of_an_encoder_decoder_tags_and_embeds(tmp_path, caplog):
+    whole = T5Model.from_pretrained(GOLDEN / "t5")
+    ids = np.array([[5, 6, 7, 8]])
+    states = whole.encode(ids).numpy()
+    tagger = TokenClassifier.from_pretrained(GOLDEN / "t5", labels=["O", "B-X"])
+    np.testing.assert_array_equal(tagger.backbone(ids), states)
+    assert "not used by this class: decoder" in caplog.text
+    embedder = TextEmbedder.from_pretrained(GOLDEN / "t5")
+    np.testing.assert_allclose(embedder(ids), states.mean(1), rtol=0, atol=1e-6)
+    for model, name in (
+        (tagger, "T5ForTokenClassification"),
+        (embedder, "T5EncoderModel"),
+    ):
+        model.save_pretrained(tmp_path / name)
+        assert name in (tmp_path / name / "config.json").read_text()
+        model.save(tmp_path / f"{name}.keras")
+        again = type(model).from_pretrained(tmp_path / name)
+        for other in (again, keras.saving.load_model(tmp_path / f"{name}.keras")):
+            np.testing.assert_array_equal(other(ids), model(ids))
+
+
+def test_the_encoder_of_an_encoder_decoder_learns():
+    tagger = TokenClassifier.from_pretrained(GOLDEN / "t5", labels=["O", "B-X"])
+    tagger.compile(learning_rate=1e-2, run_eagerly=True)
+    examples = {"input_ids": [[5, 6, 7, 8]] * 8, "labels": [[0, 1, 0, 1]] * 8}
+    history = tagger.fit(examples, batch_size=1, epochs=2, verbose=0, seed=1).history
+    assert history["loss"][1] < history["loss"][0]
+
+
+def test_a_decoder_embeds(config):
+    embedder = TextEmbedder(config)
+    ids = np.array([[5, 6, 7, 8]])
+    states = embedder.hidden_states(ids)[-1].numpy()
+    np.testing.assert_allclose(embedder(ids), states.mean(1), rtol=0, atol=1e-6)
+
+
+def test_bodies_that_a_task_cannot_stand_on_are_refused(config):
+    with pytest.raises(CheckpointError, match="T5Model"):
+        TextClassifier.from_pretrained(GOLDEN / "t5", labels=["a", "b"])
+    with pytest.raises(ConfigError, match="'llama' is decoder; expected encoder"):
+        MaskedLM(config)
