@@ -145,7 +145,9 @@ def multiply(x, weight, bias=None):
     if few_tokens(x) and in_xla():
         y = tf.transpose(barrier(tf.matmul(weight, flat, transpose_b=True)))
     elif x.shape.rank == 3 and not single and weight.shape[0] < weight.shape[1]:
-        y = tf.matmul(flat[None], weight[None], transpose_b=True)[0]
+        # Not by indexing: the gradient of an index is a copy among zeros.
+        batch, weights = tf.expand_dims(flat, 0), tf.expand_dims(weight, 0)
+        y = tf.squeeze(tf.matmul(batch, weights, transpose_b=True), [0])
     else:
         y = tf.matmul(flat, weight, transpose_b=True)
     if bias is not None:
