@@ -198,6 +198,12 @@ def test_a_smaller_save_leaves_no_shard_of_the_larger(saved):
     }
 
 
+@pytest.mark.parametrize("dtype", ["float7", "int32", "", 3])
+def test_what_is_no_dtype_to_compute_with_is_refused(dtype):
+    with pytest.raises(ConfigError, match=rf"^dtype={dtype!r}: expected float32"):
+        GPTModel(TransformerConfig(vocab_size=9, hidden_size=12), dtype=dtype)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "mixed_bfloat16"])
 def test_a_dtype_is_loaded_and_saved(saved, tmp_path, dtype):
     directory, _ = saved

@@ -16,8 +16,8 @@ from zoo.checkpoints import (
     write_checkpoint,
 )
 from zoo.config import TransformerConfig
-from zoo.errors import CheckpointError, InputError
-from zoo.files import staged_directory
+from zoo.errors import CheckpointError, ConfigError, InputError
+from zoo.files import shorten, staged_directory
 from zoo.layers.initializers import Normal, outline, uninitialized
 from zoo.models.sources import open_source
 
@@ -49,6 +49,7 @@ class Pretrained(keras.Model):
     _tokenizer_files: dict[str, bytes] | Callable[[], dict[str, bytes]] | None = None
 
     def __init__(self, config, *, dtype=None, **kwargs):
+        _check_policy(dtype)
         super().__init__(dtype=dtype, **kwargs)
         self.config = TransformerConfig.of(config)
 
@@ -321,3 +322,16 @@ def initialize(weight, config):
     if len(weight.shape) > 1:
         normal = Normal(config.initializer_range)
         weight.assign(normal(weight.shape, weight.dtype))
+
+
+def _check_policy(dtype):
+    """Refuses what is no policy of Keras, or none that computes with floats."""
+    try:
+        if "float" in keras.dtype_policies.get(dtype).compute_dtype:
+            return
+    except (TypeError, ValueError):
+        pass
+    raise ConfigError(
+        f"dtype={shorten(dtype)}: expected float32, bfloat16, mixed_bfloat16 or "
+        "another policy of Keras that computes with floats."
+    )
