@@ -2,7 +2,6 @@
 
 from zoo.errors import TokenizerError
 from zoo.tokenizers import (
-    character_map,
     fields,
     normalizers,
     pre_tokenizers,
@@ -15,7 +14,7 @@ from zoo.tokenizers.pipeline import Pipeline
 from zoo.tokenizers.sentencepiece_bpe import SentencePieceBpe
 from zoo.tokenizers.sentencepiece_files import NativeSentencePiece
 from zoo.tokenizers.wordpiece import WordPiece
-from zoo.tokenizers.words import BertWords, MarkedWords, Words
+from zoo.tokenizers.words import MarkedWords, Words
 
 MODEL = "tokenizer.json: model"
 
@@ -58,10 +57,8 @@ def _word_piece(spec):
     late = any(token.normalized for token in spec.added_tokens)
     if before.bert and _is_bert(spec.normalizer) and not late:
         # Each different word is normalised once, instead of the whole text.
-        steps, chinese = normalizers.bert_tables(spec.normalizer)
-        normalize, per_word = None, normalizers.Characters(steps)
-        tables = [s for s in steps if isinstance(s, dict)]
-        words = BertWords(character_map.compose(*tables), chinese)
+        normalize = None
+        per_word, words = normalizers.bert_words(spec.normalizer)
     model = WordPiece(
         vocabulary,
         unknown=options["unk_token"],

@@ -110,11 +110,16 @@ def decode(texts):
     return tf.strings.unicode_decode(texts, "UTF-8")
 
 
-def compose(*tables):
-    """One table that does what the tables do one after the other."""
-    keys = {c for table in tables for c in table}
+def compose(*tables, keys=None):
+    """One table that does what the tables do one after the other.
+
+    Args:
+        keys: Characters that it is to be of; None: all that a table has.
+    """
+    if keys is None:
+        keys = sorted({c for table in tables for c in table})
     found = {}
-    for key in sorted(keys):
+    for key in keys:
         new = (key,)
         for table in tables:
             new = tuple(n for c in new for n in table.get(c, (c,)))

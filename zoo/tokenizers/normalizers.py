@@ -1,5 +1,7 @@
 """The "normalizer" section of tokenizer.json, as graph ops on whole texts."""
 
+import functools
+
 import tensorflow as tf
 
 from zoo.errors import TokenizerError
@@ -13,6 +15,7 @@ from zoo.tokenizers import (
 )
 from zoo.tokenizers.patterns import literal_pattern
 from zoo.tokenizers.precompiled import Precompiled
+from zoo.tokenizers.words import BertWords
 
 WHERE = "tokenizer.json: normalizer"
 BERT_OPTIONS = {
@@ -35,7 +38,7 @@ class Characters:
             character_map.CharacterMap(s) if isinstance(s, dict) else s for s in steps
         )
         tables = [s if isinstance(s, dict) else getattr(s, "table", {}) for s in steps]
-        self._ascii = _ascii_rewrites(character_map.compose(*tables))
+        self._ascii = _ascii_rewrites(character_map.compose(*tables, keys=range(128)))
         if any(isinstance(s, Precompiled) for s in steps):
             # One grapheme, so one rule for both.
             self._ascii.insert(0, (r"\r\n", b"\r"))
@@ -158,10 +161,15 @@ def _sequence(options):
 
 
 def _bert(section):
-    steps, chinese = bert_tables(section)
+    return [_bert_characters(**fields.options(section, WHERE, BERT_OPTIONS))]
+
+
+@functools.cache  # its tables, over a hundred thousand characters, take a second
+def _bert_characters(**options):
+    steps, chinese = _bert_tables(**options)
     spaced = {c: (0x20, c, 0x20) for c in chinese}
     first = character_map.compose(spaced, steps[0])
-    return [Characters([first, *steps[1:]])]
+    return Characters([first, *steps[1:]])
 
 
 def _nmt(options):
@@ -224,9 +232,9 @@ _KINDS = {
 
 
 def _ascii_rewrites(table):
-    """`(pattern, new text)` for the ASCII part of a table; lower-casing is `None`."""
+    """`(pattern, new text)` for a table of ASCII; lower-casing is `None`."""
     upper = {c: (c + 32,) for c in range(65, 91)}
-    small = {c: new for c, new in table.items() if c < 128}
+    small = dict(table)
     rewrites: list[tuple[str, bytes | None]] = []
     if upper.items() <= small.items():
         rewrites.append(("", None))
@@ -238,28 +246,39 @@ def _ascii_rewrites(table):
     return rewrites
 
 
-def bert_tables(section):
-    """What BertNormalizer does, as steps of `Characters`.
+def bert_words(section):
+    """What BertNormalizer does, for words that are cut before they are normalised.
 
     Returns:
-        The steps without the spaces around Chinese characters, and the code points of
-        the latter.
+        The Characters of a word, which puts no spaces around Chinese ones; and the
+        BertWords that cuts.
     """
-    options = fields.options(section, WHERE, BERT_OPTIONS)
+    return _bert_words(**fields.options(section, WHERE, BERT_OPTIONS))
+
+
+@functools.cache
+def _bert_words(**options):
+    steps, chinese = _bert_tables(**options)
+    tables = [step for step in steps if isinstance(step, dict)]
+    return Characters(steps), BertWords(character_map.compose(*tables), chinese)
+
+
+@functools.cache
+def _bert_tables(*, clean_text, handle_chinese_chars, strip_accents, lowercase):
+    """Steps of `Characters` without spaces around Chinese characters; and these."""
     clean: dict[int, tuple] = {}
     lower: dict[int, tuple] = {}
-    if options["clean_text"]:
+    if clean_text:
         clean = {c: () for c in unicode.members("bert_control")}
         clean.update((c, (0x20,)) for c in unicode.members("bert_space"))
-    if options["lowercase"]:
+    if lowercase:
         lower = unicode.mapping("lower")
-    strip = options["strip_accents"]
-    if strip if strip is not None else options["lowercase"]:
+    if lowercase if strip_accents is None else strip_accents:
         decomposed = character_map.compose(clean, unicode.mapping("decompose"))
         marks = {c: () for c in unicode.members("mark")}
         order = character_map.CanonicalOrder()
         steps = [decomposed, order, character_map.compose(marks, lower)]
     else:
         steps = [character_map.compose(clean, lower)]
-    chinese = unicode.members("bert_cjk") if options["handle_chinese_chars"] else ()
+    chinese = unicode.members("bert_cjk") if handle_chinese_chars else ()
     return steps, frozenset(chinese)
