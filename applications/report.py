@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from zoo.export import run_in_clean_process
+from zoo.tasks.pictures import draw_attention
 from zoo.tasks.runs import write_results
 
 
@@ -75,6 +76,17 @@ def try_classifier(classifier, output, texts):
     rows = zip(found["label"], found["probabilities"], texts, strict=True)
     for name, probabilities, text in rows:
         print(f"  {name:12}{max(probabilities):6.3f}  {text}")
+
+
+def draw_looks(model, output, text):
+    """Writes attention.png: which tokens of a text look at which, by layers.
+
+    Args:
+        model: Of a task on an encoder or a decoder.
+    """
+    inputs = model.tokenizer([text], max_length=model.max_length)
+    tokens = [model.tokenizer.id_to_token(int(i)) for i in inputs["input_ids"][0]]
+    draw_attention(output / "attention.png", model.attentions(inputs), tokens)
 
 
 def finish(output, flags, rows, facts, *, began, files=(), curve=None, **pictured):

@@ -13,7 +13,7 @@ import keras
 
 from applications.flags import RecipeParser, positive, read_examples, run, split
 from applications.label_baselines import constant_scores, linear_scores
-from applications.report import finish, print_scores, try_classifier
+from applications.report import draw_looks, finish, print_scores, try_classifier
 from zoo import TensorBoard, TextClassifier
 from zoo.data.samples import fetch
 from zoo.tasks.runs import make_output
@@ -90,6 +90,7 @@ def main(arguments=None):
     title = f"{len(held_out):,} held-out examples"
     print_scores(title, rows, ("accuracy", "f1"), measure="accuracy")
 
+    draw_looks(classifier, output, SENTENCES[0])
     if flags.export:
         try_classifier(classifier, output, SENTENCES)
     facts = {
@@ -102,6 +103,7 @@ def main(arguments=None):
         rows,
         facts,
         began=began,
+        files=["attention.png"],
         curve=curve,
         untrained=untrained,
         compared={BASELINE: baseline["accuracy"]},

@@ -14,7 +14,13 @@ from collections import Counter
 import keras
 
 from applications.flags import RecipeParser, positive, read_examples, run, split
-from applications.report import finish, print_scores, print_table, try_export
+from applications.report import (
+    draw_looks,
+    finish,
+    print_scores,
+    print_table,
+    try_export,
+)
 from zoo import TensorBoard, TokenClassifier
 from zoo.data import tags
 from zoo.data.samples import fetch
@@ -159,6 +165,7 @@ def main(arguments=None):
                     print(f"    {kind:12}{score:6.3f}  {text[start:end]}")
 
     write_page(output / "entities.html", tagger, held_out)
+    draw_looks(tagger, output, SENTENCES[0])
     facts = {
         "examples": {"training": len(train), "held_out": len(held_out)},
         "fit_seconds": round(fit_seconds, 1),
@@ -169,7 +176,7 @@ def main(arguments=None):
         rows,
         facts,
         began=began,
-        files=["entities.html"],
+        files=["entities.html", "attention.png"],
         curve=curve,
         untrained=untrained,
         compared={"all O": rows["all O"]["accuracy"]},

@@ -57,7 +57,7 @@ def test_it_trains_measures_draws_saves_and_serves(encoder, reviews, tmp_path, c
         assert line in printed
     for sentence in text_classification.SENTENCES:
         assert sentence in printed
-    for picture in ("curve.png", "confusion.png"):
+    for picture in ("curve.png", "confusion.png", "attention.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
     assert (tmp_path / "export" / "1" / "saved_model.pb").is_file()
