@@ -19,7 +19,12 @@ from zoo.generation.contrastive import ContrastiveSearch
 
 TESTS = pathlib.Path(__file__).parents[1]
 GOLDEN = json.loads((TESTS / "generation" / "golden" / "contrastive.json").read_text())
-MODELS = {"gpt2": zoo.GPTModel, "t5": zoo.T5Model, "llama": zoo.GPTModel}
+MODELS = {
+    "gpt2": zoo.GPTModel,
+    "t5": zoo.T5Model,
+    "llama": zoo.GPTModel,
+    "mistral": zoo.GPTModel,
+}
 OPTIONS = {"penalty_alpha": 0.6, "top_k": 5, "max_new_tokens": 8}
 ROWS = prompts(np.random.default_rng(0), 4)
 
@@ -44,7 +49,7 @@ def cases():
     """Each model and each case; those that take the time of others on demand only."""
     for name in MODELS:
         for i in range(len(GOLDEN[name]["cases"])):
-            rare = i in (1, 2) or (name != "gpt2" and i == 0)
+            rare = i in (1, 2) or (name != "gpt2" and i == 0) or name == "mistral"
             yield pytest.param(name, i, marks=[pytest.mark.parity] if rare else [])
 
 

@@ -9,10 +9,18 @@ import zoo
 
 TESTS = pathlib.Path(__file__).parents[1]
 GOLDEN = json.loads((TESTS / "generation" / "golden" / "diverse_beam.json").read_text())
-MODELS = {"gpt2": zoo.GPTModel, "t5": zoo.T5Model}
+MODELS = {
+    "gpt2": zoo.GPTModel,
+    "t5": zoo.T5Model,
+    "llama": zoo.GPTModel,  # with grouped heads
+    "mistral": zoo.GPTModel,  # with a window of 4
+}
 
 
-@pytest.mark.parametrize("name", MODELS)
+ON_DEMAND = [pytest.param(n, marks=pytest.mark.parity) for n in ("llama", "mistral")]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", *ON_DEMAND])
 def test_groups_find_what_the_reference_found(name):
     model = MODELS[name].from_pretrained(TESTS / "fixtures" / "golden" / name)
     model._generator.jit_compile = False  # five programs: seconds and not a minute
