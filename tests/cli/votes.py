@@ -21,7 +21,7 @@ class Votes(Form, keras.Model):
     """
 
     columns, parts = TextClassifier.columns, TextClassifier.parts
-    read_file = classmethod(TextClassifier.read_file.__func__)
+    answer_column = TextClassifier.answer_column
     options_for = classmethod(TextClassifier.options_for.__func__)
     check_answers, measure = TextClassifier.check_answers, TextClassifier.measure
     show, _hint = TextClassifier.show, TextClassifier._hint
