@@ -49,7 +49,8 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     assert "1 sentences left out for 1 malformed lines (line 3: 1 column" in printed
     for line in ("  PER ", ": better than each word's"):
         assert line in printed
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curve.png", "attention.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "entities.html").read_text(encoding="utf-8")
     assert page.count("<p>") == 12 and "<small>PER</small></mark>" in page
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
