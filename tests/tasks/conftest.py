@@ -5,7 +5,7 @@ import json
 import keras
 import pytest
 
-from zoo.config import TransformerConfig
+from tests import tiny_configs
 from zoo.tasks import MaskedLM, TextClassifier, TextEmbedder
 from zoo.tokenizers import Tokenizer
 
@@ -35,24 +35,11 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def config(tokenizer):
-    return TransformerConfig(
-        model_type="bert",
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
+    dropouts = ("hidden", "embedding", "attention_probs")
+    return tiny_configs.bert(
+        tokenizer.vocab_size,
         intermediate_size=24,
-        max_position_embeddings=48,
-        type_vocab_size=2,
-        norm_place="post",
-        embedding_norm=True,
-        pooler=True,
-        layer_norm_eps=1e-12,
-        hidden_dropout_prob=0.1,
-        embedding_dropout_prob=0.1,
-        attention_probs_dropout_prob=0.1,
-        initializer_range=0.3,
-        pad_token_id=0,
+        **{f"{name}_dropout_prob": 0.1 for name in dropouts},
         id2label=("neg", "pos"),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import tiny_configs
 from zoo import (
     GPTModel,
     T5Model,
@@ -14,7 +15,6 @@ from zoo import (
     TextEmbedder,
     TokenClassifier,
     Tokenizer,
-    TransformerConfig,
 )
 from zoo.data import tags
 from zoo.errors import CheckpointError, ConfigError
@@ -27,25 +27,7 @@ LABELS = ["pos", "neg", "pos", "neg"] * 4
 
 @pytest.fixture(scope="module")
 def config():
-    return TransformerConfig(
-        model_type="llama",
-        vocab_size=270,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=32,
-        position="rotary",
-        norm="rms",
-        norm_bias=False,
-        feedforward="gated",
-        hidden_act="silu",
-        attention_bias=False,
-        mlp_bias=False,
-        tie_word_embeddings=False,
-        pad_token_id=0,
-        initializer_range=0.3,
-    )
+    return tiny_configs.llama(270, pad_token_id=0)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import TextGenerator, Tokenizer, TransformerConfig
+from tests import tiny_configs
+from zoo import TextGenerator, Tokenizer
 from zoo.errors import ConfigError, DataError, InputError
 from zoo.models import GPTModel
 from zoo.tasks.form import ExampleSet
@@ -17,24 +18,13 @@ TEXTS = ["one two three four", "two three four one", "three four one two"] * 8
 def generator():
     keras.utils.set_random_seed(1)
     tokenizer = Tokenizer.train(TEXTS, kind="bpe", vocab_size=270)
-    config = TransformerConfig(
-        model_type="llama",
-        vocab_size=tokenizer.vocab_size,
+    config = tiny_configs.llama(
+        tokenizer.vocab_size,
         hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=64,
-        position="rotary",
-        norm="rms",
-        norm_bias=False,
-        feedforward="gated",
-        hidden_act="silu",
-        attention_bias=False,
-        mlp_bias=False,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
-        initializer_range=0.3,
     )
     return TextGenerator(config, tokenizer=tokenizer, max_length=16)
 
@@ -112,6 +102,15 @@ def test_what_cannot_be_learnt_is_refused(generator):
         generator.fit([])
     with pytest.raises(InputError, match="from 2 to 64"):
         generator.max_length = 65
+
+
+def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(generator):
+    batches, steps = generator._rows(TEXTS, 2, seed=1)
+    later, _ = generator._rows(TEXTS, 2, seed=1, first_epoch=2, steps=2)
+    assert steps > 2
+    wanted = next(iter(batches.skip(4)))
+    for name, found in next(iter(later)).items():
+        np.testing.assert_array_equal(found, wanted[name])
 
 
 def test_a_file_of_texts_has_no_answers(tmp_path):

@@ -5,8 +5,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tests import tiny_configs
 from tests.tasks.conftest import tokenizer_files
-from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.tasks import TextClassifier
 from zoo.tasks.form import ExampleSet
@@ -38,21 +38,11 @@ def eagerly():
 def model(tmp_path_factory):
     """Directory of a tiny classifier."""
     tokenizer = Tokenizer.from_files(tokenizer_files())
-    config = TransformerConfig(
-        model_type="bert",
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=8,
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2}
+    config = tiny_configs.bert(
+        tokenizer.vocab_size,
+        **sizes,
         max_position_embeddings=16,
-        type_vocab_size=2,
-        norm_place="post",
-        embedding_norm=True,
-        pooler=True,
-        layer_norm_eps=1e-12,
-        initializer_range=0.3,
-        pad_token_id=0,
         id2label=("bad", "good"),
     )
     directory = tmp_path_factory.mktemp("model")
