@@ -13,16 +13,18 @@ PROMPT, MORE, PADDING = 7, 3, np.array([0, 2, 5], np.int32)
 SIZES = {
     "vocab_size": 50,
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
 }
+TWO = {"num_hidden_layers": 2}
 ROTARY = {"position": "rotary", "norm": "rms", "feedforward": "gated"}
 DECODERS = {
     "learned": {"position": "learned", "max_position_embeddings": 64},
-    "grouped heads": {**ROTARY, "num_key_value_heads": 2, "qk_norm": "rms"},
+    "grouped heads": {**ROTARY, **TWO, "num_key_value_heads": 2, "qk_norm": "rms"},
     "window": {**ROTARY, "num_key_value_heads": 1, "sliding_window": 4},
     "some windows": {
         **ROTARY,
+        **TWO,
         "sliding_window": 4,
         "layer_types": ["sliding_attention", "full_attention"],
     },
@@ -33,7 +35,7 @@ DECODERS = {
 
 
 def decoder_case(name):
-    model = GPTModel(TransformerConfig(**SIZES, **DECODERS[name]))
+    model = GPTModel(TransformerConfig(**{**SIZES, **DECODERS[name]}))
     ids = _ids(PROMPT + MORE)
     mask = (np.arange(PROMPT + MORE) >= PADDING[:, None]).astype(np.int32)
     prompt = {"input_ids": ids[:, :PROMPT], "padding": PADDING}
@@ -41,7 +43,9 @@ def decoder_case(name):
 
 
 def encoder_decoder_case(_):
-    model = T5Model(TransformerConfig(**SIZES, position="relative", norm="rms"))
+    # Two layers of the decoder, for the first one's bias is that of both.
+    options = {"position": "relative", "norm": "rms", "num_decoder_layers": 2}
+    model = T5Model(TransformerConfig(**SIZES, **options))
     ids, source = _ids(PROMPT + MORE), _ids(5)
     source_mask = np.array([[1] * 5, [1] * 3 + [0] * 2, [1] + [0] * 4], np.int32)
     mask = (np.arange(PROMPT + MORE) >= PADDING[:, None]).astype(np.int32)
@@ -62,16 +66,31 @@ def test_logits_over_a_cache_equal_those_of_one_pass(name, tokens, jit):
     expected = model(whole, training=False)[:, PROMPT - 1 :]
 
     @tf.function(jit_compile=jit)
-    def by_steps(prompt, ids):
+    def by_steps(prompt, more):
         logits, cache = model.prefill(prompt, length=PROMPT + MORE, slack=tokens - 1)
-        found = [logits[:, None]]
-        for start in range(PROMPT, PROMPT + MORE, tokens):
-            logits, cache = model.advance(ids[:, start : start + tokens], cache)
-            found.append(logits)
-        return tf.concat(found, 1)
+        if tokens == MORE:
+            further, _ = model.advance(more, cache)
+        else:
+            further = one_at_a_time(model, more, cache)
+        return tf.concat([logits[:, None], further], 1)
 
-    found = by_steps(prompt, ids)
+    found = by_steps(prompt, tf.constant(ids[:, PROMPT:]))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def one_at_a_time(model, ids, cache):
+    """Logits `[B, T, V]` of a loop over the tokens, which is compiled once."""
+
+    def step(place, found, cache):
+        logits, cache = model.advance(ids[:, place, None], cache)
+        return place + 1, found.write(place, logits[:, 0]), cache
+
+    shape = [ids.shape[0], model.config.vocab_size]
+    found = tf.TensorArray(tf.float32, ids.shape[1], element_shape=shape)
+    _, found, _ = tf.while_loop(
+        lambda place, *_: place < ids.shape[1], step, (0, found, cache)
+    )
+    return tf.transpose(found.stack(), [1, 0, 2])
 
 
 @pytest.mark.parametrize("name", ["learned", "grouped heads", "some windows", "t5"])
