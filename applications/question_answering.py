@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from applications.flags import RecipeParser, positive, read_examples, run
-from applications.report import finish, print_scores, try_export
+from applications.report import draw_looks, finish, print_scores, try_export
 from zoo import QuestionAnswerer, TensorBoard
 from zoo.data.constructed_questions import SENTENCE, spans_of
 from zoo.data.samples import fetch
@@ -176,6 +176,8 @@ def main(arguments=None):
             print(f"  {served['score'][i]:5.3f}  {each['question']}\n         {answer}")
 
     write_answers(output / "answers.html", held_out, found)
+    shortest = min(held_out.inputs, key=lambda each: len(each["context"]))
+    draw_looks(model, output, shortest["question"], shortest["context"])
     pairs = zip(held_out.inputs, found, strict=True)
     answers = {each["id"]: answer["answer"] for each, answer in pairs}
     write_predictions(output / "predictions.json", answers)
@@ -185,7 +187,7 @@ def main(arguments=None):
         "made_by_construction": flags.data is None,
         "fit_seconds": round(fit_seconds, 1),
     }
-    files = ["answers.html", "predictions.json"]
+    files = ["answers.html", "attention.png", "predictions.json"]
     finish(output, flags, rows, facts, began=began, files=files, curve=curve)
 
 

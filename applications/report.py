@@ -78,15 +78,23 @@ def try_classifier(classifier, output, texts):
         print(f"  {name:12}{max(probabilities):6.3f}  {text}")
 
 
-def draw_looks(model, output, text):
+def draw_looks(model, output, text, pair=None):
     """Writes attention.png: which tokens of a text look at which, by layers.
 
     Args:
         model: Of a task on an encoder or a decoder.
+        pair: A second text; then those of the first are drawn, and what they look at in
+            the second.
     """
-    inputs = model.tokenizer([text], max_length=model.max_length)
+    length, second = {"max_length": model.max_length}, None if pair is None else [pair]
+    inputs = model.tokenizer([text], pair=second, **length)
     tokens = [model.tokenizer.id_to_token(int(i)) for i in inputs["input_ids"][0]]
-    draw_attention(output / "attention.png", model.attentions(inputs), tokens)
+    places = {}
+    if pair is not None:
+        alone = model.tokenizer([text], **length)["input_ids"].shape[1]
+        places = {"looking": range(alone), "looked_at": range(alone, len(tokens))}
+    attentions = model.attentions(inputs)
+    draw_attention(output / "attention.png", attentions, tokens, **places)
 
 
 def finish(output, flags, rows, facts, *, began, files=(), curve=None, **pictured):

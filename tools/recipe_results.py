@@ -62,7 +62,7 @@ class Recipe:
 RECIPES = {
     "text_classification": Recipe(
         {"en": "English sentiment", "zh": "英文情感分类"},
-        "../quickstart.md",
+        "text_classification.md",
         {"accuracy": ".3f", "f1": ".3f"},
     ),
     "chinese_sentiment": Recipe(

@@ -56,7 +56,8 @@ def test_it_trains_measures_draws_saves_and_serves(encoder, squad, tmp_path, cap
         "never an answer",
     ):
         assert line in printed
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curve.png", "attention.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     assert "<mark" in (tmp_path / "answers.html").read_text()
     predictions = json.loads((tmp_path / "predictions.json").read_text())
     assert len(predictions) == metrics["examples"]["held_out"]

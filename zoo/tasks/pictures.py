@@ -47,32 +47,36 @@ def draw_confusion(path, counts, labels):
     return True
 
 
-def draw_attention(path, attentions, tokens, *, most=6):
+def draw_attention(path, attentions, tokens, *, looking=None, looked_at=None, most=6):
     """Writes which tokens of a text look at which, a panel for each layer.
 
     Args:
         path: A .png file.
         attentions: Attention weights `[B, H, T, S]` of every layer, as of
             `model.attentions`; those of the first row are drawn, as means over heads.
-        tokens: The T = S tokens of that row, each as text. Of more than 64 the first 64
-            are drawn.
+        tokens: The T = S tokens of that row, each as text.
+        looking, looked_at: Places of the tokens that are drawn as rows and as columns;
+            None: all. Of more than 64 the first 64 are drawn.
         most: Layers drawn, evenly chosen from the first to the last.
     """
-    tokens = list(tokens)[:MOST_TOKENS]
-    count = len(tokens)
+    every = range(len(tokens))
+    lines = list(every if looking is None else looking)[:MOST_TOKENS]
+    rest = list(every if looked_at is None else looked_at)[:MOST_TOKENS]
+    width, height = (max(3.0, 0.17 * len(places) + 1) for places in (rest, lines))
     chosen = np.linspace(0, len(attentions) - 1, min(most, len(attentions)))
-    columns = min(3, len(chosen))
+    columns = 1 if width > 2 * height else min(3, len(chosen))
     rows = -(-len(chosen) // columns)
-    side = max(3.0, 0.17 * count + 1)
-    figure = new_figure(side * columns, side * rows)
+    figure = new_figure(width * columns, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     for axis, layer in zip(axes, map(round, chosen), strict=False):
-        weights = np.asarray(attentions[layer])[0].mean(0)[:count, :count]
+        weights = np.asarray(attentions[layer])[0].mean(0)[np.ix_(lines, rest)]
         axis.imshow(weights, vmin=0, cmap="Blues")
-        axis.set_xticks(range(count), tokens, rotation=90, fontsize=7)
-        axis.set_yticks(range(count), tokens, fontsize=7)
+        names = [tokens[place] for place in rest]
+        axis.set_xticks(range(len(rest)), names, rotation=90, fontsize=7)
+        names = [tokens[place] for place in lines]
+        axis.set_yticks(range(len(lines)), names, fontsize=7)
         axis.set_title(f"layer {layer + 1} (darkest: {weights.max():.2f})", fontsize=9)
     figure.supxlabel("looked at", fontsize=9)
     figure.supylabel("looking", fontsize=9)
