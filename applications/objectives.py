@@ -1,55 +1,120 @@
-"""Objectives of pretraining: what they make of batches, and what they are asked for."""
+"""Objectives of pretraining: what each wants, learns with, and is asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from applications.ngrams import preceded
+from applications.small_models import bert_config, llama_config, t5_config
+from zoo import GPTModel, MaskedLM, T5Model
 from zoo.data.masking import masked_batches
 from zoo.data.span_corruption import span_batches
+from zoo.tasks.replaced_tokens import ReplacedTokenDetection
 from zoo.training.labels import IGNORED, decoder_inputs
 
 
-def objective_of(batches, flags, tokenizer, seed):
-    """What the model is given: the batches, as its objective changes them."""
-    if flags.objective == "masked":
-        return masked_batches(batches, tokenizer, seed=seed)
-    if flags.objective == "replaced":
-        options = {"mask_share": 1.0, "random_share": 0.0, "seed": seed}
-        return masked_batches(batches, tokenizer, **options)
-    if flags.objective == "span":
-        return span_batches(batches, tokenizer, seed=seed)
+@dataclass(frozen=True)
+class Objective:
+    """A change of batches, and the model that learns from them.
+
+    Attributes:
+        vocabulary: Its kind, as of `Tokenizer.train`.
+        ends: Whether the end token stands behind each document.
+        change: Packed batches as the model is given them, of (batches, tokenizer,
+            seed=...).
+        model: A model with new weights, of (tokenizer, hidden_size=..., layers=...,
+            length=...).
+        measure: Its metric that is compared: nats per token.
+        ask: What it is asked of held-out rows, of (changed batches, rows, tokenizer):
+            batches, and bool `[N, T]`.
+    """
+
+    vocabulary: str
+    change: Callable
+    model: Callable
+    ask: Callable
+    measure: str = "loss"
+    ends: bool = False
+
+    def held_out(self, rows, tokenizer, batch_size):
+        """Held-out batches, and which tokens of their rows the model is asked for.
+
+        A token that its row or its document begins with is left out: nothing precedes
+        it for the others to tell it by.
+
+        Returns:
+            A dataset, and bool `[N, T]`; of spans all tokens, of which the model is
+            asked for those that happen to be in spans.
+        """
+        batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+        return self.ask(
+            self.change(batches, tokenizer, seed=0).cache(), rows, tokenizer
+        )
+
+
+def as_they_are(batches, tokenizer, *, seed):
     return batches
 
 
-def held_out_data(rows, flags, tokenizer):
-    """Held-out batches, and which tokens of their rows the model is asked for.
+def ask_for_all(batches, rows, tokenizer):
+    return batches, preceded(rows["document_ids"])
 
-    A token that its row or its document begins with is left out: nothing precedes it
-    for the others to tell it by.
 
-    Returns:
-        A dataset, and bool `[N, T]`; for "span" all tokens, of which the model is asked
-        for those that happen to be in spans.
-    """
-    follows = preceded(rows["document_ids"])
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(flags.batch_size)
-    batches = objective_of(batches, flags, tokenizer, seed=0).cache()
-    if flags.objective == "causal":
-        return batches, follows
-    special = [tokenizer.token_to_id(token) for token in tokenizer.special_tokens]
-    if flags.objective == "span":
-        start = tokenizer.pad_token_id
-
-        def spans_alone(batch):  # without sentinels, which no other model writes
-            labels, numbers = batch["labels"], batch["decoder_document_ids"]
-            read = decoder_inputs(labels, start=start, pad=start, documents=numbers)
-            marks = tf.reduce_any(labels[..., None] == tf.constant(special), -1)
-            labels = tf.where(marks, IGNORED, labels)
-            return {**batch, "labels": labels, "decoder_input_ids": read}
-
-        return batches.map(spans_alone), follows & ~np.isin(rows["input_ids"], special)
+def ask_for_masked(batches, rows, tokenizer):
     changed = list(batches.as_numpy_iterator())
-    rows = {name: np.concatenate([x[name] for x in changed]) for name in changed[0]}
-    rows["labels"][~follows] = IGNORED
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(flags.batch_size)
-    return batches, rows["labels"] != IGNORED
+    batch_size = len(changed[0]["labels"])
+    changed = {name: np.concatenate([x[name] for x in changed]) for name in changed[0]}
+    changed["labels"][~preceded(rows["document_ids"])] = IGNORED
+    batches = tf.data.Dataset.from_tensor_slices(changed).batch(batch_size)
+    return batches, changed["labels"] != IGNORED
+
+
+def ask_for_spans(batches, rows, tokenizer):
+    """Spans without their sentinels, which no other model writes."""
+    special = [tokenizer.token_to_id(token) for token in tokenizer.special_tokens]
+    start = tokenizer.pad_token_id
+
+    def spans_alone(batch):
+        labels, numbers = batch["labels"], batch["decoder_document_ids"]
+        read = decoder_inputs(labels, start=start, pad=start, documents=numbers)
+        marks = tf.reduce_any(labels[..., None] == tf.constant(special), -1)
+        labels = tf.where(marks, IGNORED, labels)
+        return {**batch, "labels": labels, "decoder_input_ids": read}
+
+    asked = preceded(rows["document_ids"]) & ~np.isin(rows["input_ids"], special)
+    return batches.map(spans_alone), asked
+
+
+def new_gpt(tokenizer, **sizes):
+    return GPTModel(llama_config(tokenizer, **sizes))
+
+
+def new_t5(tokenizer, *, hidden_size, layers, length):
+    """Half of the blocks in each half."""
+    sizes = {"hidden_size": hidden_size, "layers": max(1, layers // 2)}
+    return T5Model(t5_config(tokenizer, **sizes))
+
+
+def new_masked_lm(tokenizer, **sizes):
+    return MaskedLM(bert_config(tokenizer, **sizes))
+
+
+def new_electra(tokenizer, **sizes):
+    return ReplacedTokenDetection(bert_config(tokenizer, **sizes))
+
+
+OBJECTIVES = {
+    "causal": Objective("bpe", as_they_are, new_gpt, ask_for_all, ends=True),
+    "masked": Objective("wordpiece", masked_batches, new_masked_lm, ask_for_masked),
+    "span": Objective("unigram", span_batches, new_t5, ask_for_spans),
+    "replaced": Objective(
+        "wordpiece",
+        partial(masked_batches, mask_share=1.0, random_share=0.0),
+        new_electra,
+        ask_for_masked,
+        measure="generator_loss",
+    ),
+}

@@ -21,9 +21,8 @@ import tensorflow as tf
 from applications.flags import RecipeParser, positive, run
 from applications.language_scores import COLUMNS, count_ngrams, language_scores
 from applications.lstm import make_lstm, with_labels
-from applications.objectives import held_out_data, objective_of
+from applications.objectives import OBJECTIVES
 from applications.report import finish, print_scores
-from applications.small_models import make_model
 from zoo import TensorBoard, Tokenizer
 from zoo.data.encoded import encode_texts
 from zoo.data.packing import pack, packed_batches, packed_rows
@@ -33,12 +32,6 @@ from zoo.errors import DataError
 from zoo.tasks.runs import make_output
 from zoo.training.curves import Curve, draw_losses
 
-OBJECTIVES = {  # the kind of vocabulary, and what is compared
-    "causal": ("bpe", "loss"),
-    "masked": ("wordpiece", "loss"),
-    "span": ("unigram", "loss"),
-    "replaced": ("wordpiece", "generator_loss"),
-}
 HELD_OUT_ROWS = 256  # scored eight times in the course of training
 CHECKS = 8
 
@@ -83,7 +76,7 @@ def read_texts(flags):
 
 
 def packed(texts, tokenizer, flags):
-    end = tokenizer.eos_token if flags.objective == "causal" else None
+    end = tokenizer.eos_token if OBJECTIVES[flags.objective].ends else None
     encoded = encode_texts(texts, tokenizer, end=end)
     return encoded, pack(encoded.lengths, flags.length)
 
@@ -106,18 +99,20 @@ def train(model, batches, held_out, steps, measure, logs):
 def main(arguments=None):
     flags = read_flags(arguments)
     keras.utils.set_random_seed(flags.seed)
-    kind, measure = OBJECTIVES[flags.objective]
+    objective = OBJECTIVES[flags.objective]
     texts, held_texts = read_texts(flags)
     output = make_output(flags.output)
     began = time.perf_counter()
 
-    tokenizer = Tokenizer.train(texts, kind=kind, vocab_size=flags.vocab_size)
+    tokenizer = Tokenizer.train(
+        texts, kind=objective.vocabulary, vocab_size=flags.vocab_size
+    )
     encoded, packing = packed(texts, tokenizer, flags)
     chosen = np.random.default_rng(flags.seed)
     held_encoded, held_packing = packed(held_texts, tokenizer, flags)
     numbers = chosen.permutation(held_packing.rows)[:HELD_OUT_ROWS]
     held_rows = packed_rows(held_encoded, held_packing, numbers)
-    held_out, asked = held_out_data(held_rows, flags, tokenizer)
+    held_out, asked = objective.held_out(held_rows, tokenizer, flags.batch_size)
     steps = packing.steps(flags.batch_size) * flags.epochs
     print(
         f"{len(encoded.ids):,} tokens of {tokenizer.vocab_size:,} kinds in "
@@ -126,16 +121,17 @@ def main(arguments=None):
 
     options = {"batch_size": flags.batch_size, "seed": flags.seed}
     batches = packed_batches(encoded, packing, **options)
-    model = make_model(flags, tokenizer)
+    sizes = {"layers": flags.layers, "length": flags.length}
+    model = objective.model(tokenizer, hidden_size=flags.hidden_size, **sizes)
     model.tokenizer = tokenizer
     model.compile(learning_rate=flags.learning_rate, schedule="cosine")
     logs = output / "logs"
     curve, seconds = train(
         model,
-        objective_of(batches, flags, tokenizer, flags.seed),
+        objective.change(batches, tokenizer, seed=flags.seed),
         held_out,
         steps,
-        measure,
+        objective.measure,
         logs / "transformer",
     )
     model.save_pretrained(output / "model")
@@ -157,7 +153,7 @@ def main(arguments=None):
     rows = {
         "5-gram": scores,
         "LSTM": language_scores(loss, lstm.count_params(), lstm_seconds),
-        name: language_scores(found[measure], model.count_params(), seconds),
+        name: language_scores(found[objective.measure], model.count_params(), seconds),
     }
     title = f"{asked.sum():,} held-out tokens"
     print_scores(title, rows, COLUMNS, measure="loss", less_is_better=True)

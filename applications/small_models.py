@@ -1,25 +1,6 @@
-"""Small models to train anew, of the kinds that the recipes and objectives want."""
+"""Configurations of small models to train anew."""
 
-from zoo import GPTModel, MaskedLM, T5Model, TransformerConfig
-from zoo.tasks.replaced_tokens import ReplacedTokenDetection
-
-
-def make_model(flags, tokenizer):
-    """A GPTModel, MaskedLM, T5Model or ReplacedTokenDetection with new weights.
-
-    Args:
-        flags: `objective`, `hidden_size`, `layers` and `length`, as of
-            `applications.pretrain`.
-        tokenizer: zoo.Tokenizer of its vocabulary.
-    """
-    sizes = {"hidden_size": flags.hidden_size, "layers": flags.layers}
-    if flags.objective == "causal":
-        return GPTModel(llama_config(tokenizer, length=flags.length, **sizes))
-    if flags.objective == "span":
-        sizes["layers"] = max(1, flags.layers // 2)
-        return T5Model(t5_config(tokenizer, **sizes))
-    kind = MaskedLM if flags.objective == "masked" else ReplacedTokenDetection
-    return kind(bert_config(tokenizer, length=flags.length, **sizes))
+from zoo import TransformerConfig
 
 
 def llama_config(tokenizer, *, hidden_size, layers, length):
