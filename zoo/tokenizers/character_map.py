@@ -14,17 +14,21 @@ class CharacterMap:
     ones with an entry are stored.
 
     Args:
-        table: Code point -> sequence of code points. What is not in it stays.
+        table: `Rewrites`. What is not in it stays.
+        further: Sequences of code points that no single character becomes; `slots`
+            of a subclass may give them.
     """
 
-    def __init__(self, table):
-        places = {c: n for n, c in enumerate(table, 1) if isinstance(c, int)}
-        self._pages, self._slots = paged(places)
-        lengths = [1] + [len(new) for new in table.values()]
+    def __init__(self, table, further=()):
+        slots = np.arange(1, len(table) + 1)
+        self._pages, self._slots = paged_points(table.points, slots)
+        # Position 0 is a stand-in for what stays.
+        lengths = np.concatenate([[1], table.lengths, [len(new) for new in further]])
+        lengths = lengths.astype(np.int32)
+        values = np.concatenate([[0], table.values, *further])
         self._lengths = captured(lengths, tf.int32)
-        self._starts = captured(np.cumsum([0, *lengths[:-1]]), tf.int32)
-        flat = [0] + [c for new in table.values() for c in new]
-        self._values = captured(flat, tf.int32)
+        self._starts = captured(np.cumsum(lengths) - lengths, tf.int32)
+        self._values = captured(values.astype(np.int32), tf.int32)
 
     def __call__(self, characters):
         """Maps code points.
@@ -110,24 +114,6 @@ def decode(texts):
     return tf.strings.unicode_decode(texts, "UTF-8")
 
 
-def compose(*tables, keys=None):
-    """One table that does what the tables do one after the other.
-
-    Args:
-        keys: Characters that it is to be of; None: all that a table has.
-    """
-    if keys is None:
-        keys = sorted({c for table in tables for c in table})
-    found = {}
-    for key in keys:
-        new = (key,)
-        for table in tables:
-            new = tuple(n for c in new for n in table.get(c, (c,)))
-        if new != (key,):
-            found[key] = new
-    return found
-
-
 def _stable_order(classes, splits):
     """Indices that sort by class within each run of marks, equal ones as they were."""
     starts = (classes == 0) | rows.firsts(splits)
@@ -137,12 +123,17 @@ def _stable_order(classes, splits):
 
 def paged(table):
     """`(pages [0x1100], slots [pages * 256])` of a table code point -> int."""
-    used = sorted({c >> 8 for c in table})
+    return paged_points(np.array([*table]), [*table.values()])
+
+
+def paged_points(points, values):
+    """As `paged`, of code points `[N]`, each once, and their values `[N]`."""
+    points = points.astype(np.int64)
+    used = np.flatnonzero(np.bincount(points >> 8, minlength=0x1100))
     pages = np.zeros(0x1100, np.int32)
     pages[used] = np.arange(1, len(used) + 1)
     slots = np.zeros((len(used) + 1) * 256, np.int32)
-    for c, value in table.items():
-        slots[pages[c >> 8] * 256 + (c & 255)] = value
+    slots[pages[points >> 8] * 256 + (points & 255)] = values
     return captured(pages, tf.int32), captured(slots, tf.int32)
 
 

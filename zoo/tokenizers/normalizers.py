@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.errors import TokenizerError
@@ -10,11 +11,13 @@ from zoo.tokenizers import (
     fields,
     patterns,
     precompiled,
+    rewrites,
     splitting,
     unicode,
 )
 from zoo.tokenizers.patterns import literal_pattern
 from zoo.tokenizers.precompiled import Precompiled
+from zoo.tokenizers.rewrites import Rewrites
 from zoo.tokenizers.words import BertWords
 
 WHERE = "tokenizer.json: normalizer"
@@ -30,15 +33,20 @@ class Characters:
     """Rewrites texts character by character.
 
     Args:
-        steps: Tables code point -> code points, and steps of `character_map`.
+        steps: `Rewrites`, and steps of `character_map`.
     """
 
     def __init__(self, steps):
         self.steps = tuple(
-            character_map.CharacterMap(s) if isinstance(s, dict) else s for s in steps
+            character_map.CharacterMap(s) if isinstance(s, Rewrites) else s
+            for s in steps
         )
-        tables = [s if isinstance(s, dict) else getattr(s, "table", {}) for s in steps]
-        self._ascii = _ascii_rewrites(character_map.compose(*tables, keys=range(128)))
+        tables = [
+            s if isinstance(s, Rewrites) else getattr(s, "table", None) for s in steps
+        ]
+        tables = [table for table in tables if table is not None]
+        small = rewrites.compose(*tables, points=range(128))
+        self._ascii = _ascii_rewrites(dict(small.items()))
         if any(isinstance(s, Precompiled) for s in steps):
             # One grapheme, so one rule for both.
             self._ascii.insert(0, (r"\r\n", b"\r"))
@@ -164,18 +172,19 @@ def _bert(section):
     return [_bert_characters(**fields.options(section, WHERE, BERT_OPTIONS))]
 
 
-@functools.cache  # its tables, over a hundred thousand characters, take a second
+@functools.cache
 def _bert_characters(**options):
     steps, chinese = _bert_tables(**options)
-    spaced = {c: (0x20, c, 0x20) for c in chinese}
-    first = character_map.compose(spaced, steps[0])
-    return Characters([first, *steps[1:]])
+    spaces = np.full_like(chinese, 0x20)
+    around = np.stack([spaces, chinese, spaces], axis=1).ravel()
+    spaced = Rewrites(chinese, np.full_like(chinese, 3), around)
+    return Characters([rewrites.compose(spaced, steps[0]), *steps[1:]])
 
 
 def _nmt(options):
-    table: dict[int, tuple] = {c: () for c in unicode.members("nmt_removed")}
-    table.update((c, (0x20,)) for c in unicode.members("nmt_space"))
-    return [Characters([table])]
+    removed = Rewrites.to(unicode.points("nmt_removed"))
+    spaces = Rewrites.to(unicode.points("nmt_space"), [0x20])
+    return [Characters([rewrites.join(removed, spaces)])]
 
 
 def _strip(options):
@@ -206,7 +215,7 @@ _KINDS = {
     "Lowercase": ({}, lambda options: [Characters([unicode.mapping("lower")])]),
     "StripAccents": (
         {},
-        lambda options: [Characters([{c: () for c in unicode.members("accent")}])],
+        lambda options: [Characters([Rewrites.to(unicode.points("accent"))])],
     ),
     "Strip": ({"strip_left": (bool, True), "strip_right": (bool, True)}, _strip),
     "Nmt": ({}, _nmt),
@@ -259,26 +268,26 @@ def bert_words(section):
 @functools.cache
 def _bert_words(**options):
     steps, chinese = _bert_tables(**options)
-    tables = [step for step in steps if isinstance(step, dict)]
-    return Characters(steps), BertWords(character_map.compose(*tables), chinese)
+    tables = [step for step in steps if isinstance(step, Rewrites)]
+    return Characters(steps), BertWords(rewrites.compose(*tables), chinese)
 
 
 @functools.cache
 def _bert_tables(*, clean_text, handle_chinese_chars, strip_accents, lowercase):
     """Steps of `Characters` without spaces around Chinese characters; and these."""
-    clean: dict[int, tuple] = {}
-    lower: dict[int, tuple] = {}
+    clean = lower = Rewrites.of({})
     if clean_text:
-        clean = {c: () for c in unicode.members("bert_control")}
-        clean.update((c, (0x20,)) for c in unicode.members("bert_space"))
+        removed = Rewrites.to(unicode.points("bert_control"))
+        spaces = Rewrites.to(unicode.points("bert_space"), [0x20])
+        clean = rewrites.join(removed, spaces)
     if lowercase:
         lower = unicode.mapping("lower")
     if lowercase if strip_accents is None else strip_accents:
-        decomposed = character_map.compose(clean, unicode.mapping("decompose"))
-        marks = {c: () for c in unicode.members("mark")}
+        decomposed = rewrites.compose(clean, unicode.mapping("decompose"))
+        marks = Rewrites.to(unicode.points("mark"))
         order = character_map.CanonicalOrder()
-        steps = [decomposed, order, character_map.compose(marks, lower)]
+        steps = [decomposed, order, rewrites.compose(marks, lower)]
     else:
-        steps = [character_map.compose(clean, lower)]
-    chinese = unicode.members("bert_cjk") if handle_chinese_chars else ()
-    return steps, frozenset(chinese)
+        steps = [rewrites.compose(clean, lower)]
+    chinese = unicode.points("bert_cjk")
+    return steps, chinese if handle_chinese_chars else chinese[:0]

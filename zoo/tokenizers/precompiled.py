@@ -15,6 +15,7 @@ import tensorflow as tf
 from zoo.errors import TokenizerError
 from zoo.tokenizers import rows, unicode
 from zoo.tokenizers.character_map import CharacterMap, lookup, paged
+from zoo.tokenizers.rewrites import Rewrites
 from zoo.tokenizers.tables import captured
 
 WHERE = "tokenizer.json: Precompiled"
@@ -34,10 +35,11 @@ class Precompiled(CharacterMap):
     """
 
     def __init__(self, rules):
-        self.table, pairs = _shortest(rules)
-        super().__init__({**self.table, **pairs, _GONE: ()})
-        slots = {key: slot for slot, key in enumerate((*self.table, *pairs), 1)}
-        self._gone = len(slots) + 1
+        single, pairs = _shortest(rules)
+        self.table = Rewrites.of(single)
+        super().__init__(self.table, further=[*pairs.values(), ()])
+        slots = {pair: slot for slot, pair in enumerate(pairs, len(self.table) + 1)}
+        self._gone = len(self.table) + len(pairs) + 1
         keys = sorted((a << 21 | b, slots[a, b]) for a, b in pairs) or [(-1, 0)]
         pair_keys, pair_slots = zip(*keys, strict=True)
         self._pair_keys = captured(pair_keys, tf.int64)
@@ -84,9 +86,6 @@ class Precompiled(CharacterMap):
         place = tf.minimum(place, len(self._pair_keys) - 1)
         same = tf.gather(self._pair_keys, place) == key
         return tf.where(same, tf.gather(self._pair_slots, place), 0)
-
-
-_GONE = "gone"
 
 
 def read(charsmap):

@@ -8,9 +8,9 @@ import functools
 
 import numpy as np
 
-from zoo.tokenizers import unicode_tables
+from zoo.tokenizers import rewrites, unicode_tables
 
-HANGUL = range(0xAC00, 0xD7A4)
+HANGUL = np.arange(0xAC00, 0xD7A4)
 _LEADS, _VOWELS, _TAILS = 0x1100, 0x1161, 0x11A7
 
 
@@ -23,12 +23,22 @@ def ranges(name):
 @functools.cache
 def members(name):
     """The code points of a class, as a frozen set."""
-    return frozenset(c for a, b in ranges(name) for c in range(a, b + 1))
+    return frozenset(points(name).tolist())
+
+
+@functools.cache
+def points(name):
+    """The code points of a class, as a sorted array that nobody may change."""
+    found = np.concatenate([np.arange(a, b + 1) for a, b in ranges(name)])
+    found.flags.writeable = False
+    return found
 
 
 def as_ranges(code_points):
-    """Sorted `(first, last)` pairs that cover a set of code points."""
-    points = np.array(sorted(code_points), np.int64)
+    """Sorted `(first, last)` pairs that cover code points."""
+    if not isinstance(code_points, np.ndarray):
+        code_points = np.fromiter(code_points, np.int64)
+    points = rewrites.union(code_points)
     if not points.size:
         return ()
     breaks = np.flatnonzero(np.diff(points) != 1)
@@ -60,7 +70,7 @@ def literal(text):
 
 @functools.cache
 def mapping(name):
-    """Code point -> tuple of code points, for those that a map changes.
+    """What becomes of the code points that a map changes: `Rewrites`.
 
     Args:
         name: "lower" (character by character, no context) or "decompose" (canonical,
@@ -70,9 +80,8 @@ def mapping(name):
     for word in unicode_tables.MAPS[name].split():
         source, target = word.split(":")
         table[int(source, 16)] = tuple(int(t, 16) for t in target.split("+"))
-    if name == "decompose":
-        table.update((c, _jamo(c)) for c in HANGUL)
-    return table
+    found = rewrites.Rewrites.of(table)
+    return rewrites.join(found, _hangul()) if name == "decompose" else found
 
 
 @functools.cache
@@ -87,12 +96,14 @@ def combining_classes():
     return found
 
 
-def _jamo(syllable):
-    """The two or three conjoining letters of a Hangul syllable (Unicode, 3.12)."""
-    index = syllable - HANGUL.start
+def _hangul():
+    """Two or three conjoining letters for each Hangul syllable (Unicode, 3.12)."""
+    index = HANGUL - HANGUL[0]
     lead, vowel, tail = index // 588, index % 588 // 28, index % 28
-    letters = (_LEADS + lead, _VOWELS + vowel, _TAILS + tail)
-    return letters if tail else letters[:2]
+    letters = np.stack([_LEADS + lead, _VOWELS + vowel, _TAILS + tail], axis=1)
+    has_tail = tail > 0
+    kept = np.stack([has_tail | True, has_tail | True, has_tail], axis=1)
+    return rewrites.Rewrites(HANGUL, 2 + has_tail, letters[kept])
 
 
 def _parse_range(word):

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
-from zoo.tokenizers import rows, splitting, unicode
+from zoo.tokenizers import rewrites, rows, splitting, unicode
 from zoo.tokenizers.alignment import AlignedText
 
 
@@ -140,27 +141,25 @@ class BertWords:
     it is looked up by what the character becomes.
 
     Args:
-        table: What the normaliser makes of each character.
-        isolated: Code points that are words of their own before they are normalised.
+        table: `Rewrites`: what the normaliser makes of each character.
+        isolated: Code points `[N]` that are words of their own before they are
+            normalised.
     """
 
-    def __init__(self, table, isolated=frozenset()):
-        punctuation, spaces = unicode.members("punctuation"), unicode.members("space")
-        becomes_mark, becomes_space, gone = set(isolated), set(), set()
-        controls = unicode.members("bert_control")
-        for c in punctuation | spaces | set(table):
-            new = table.get(c, (c,))
-            if not new and c in controls:
-                gone.add(c)
-            elif any(n in punctuation for n in new):
-                becomes_mark.add(c)
-            elif any(n in spaces for n in new):
-                becomes_space.add(c)
-        self._gone = unicode.one_of(unicode.as_ranges(gone))
-        self._marks = unicode.one_of(unicode.as_ranges(becomes_mark))
+    def __init__(self, table, isolated):
+        punctuation, spaces = unicode.points("punctuation"), unicode.points("space")
+        points = rewrites.union(punctuation, spaces, table.points)
+        lengths, values = table.apply(points)
+        is_mark = rewrites.any_in(lengths, values, punctuation)
+        is_space = rewrites.any_in(lengths, values, spaces) & ~is_mark
         # What tf.strings.split takes for white space needs no pass of its own.
-        native = set(b" \t\n\v\f\r")
-        self._spaces = unicode.one_of(unicode.as_ranges(becomes_space - native))
+        is_space &= ~np.isin(points, [*b" \t\n\v\f\r"])
+        is_gone = (lengths == 0) & np.isin(points, unicode.points("bert_control"))
+        marks = np.concatenate([points[is_mark], isolated])
+        self._gone, self._marks, self._spaces = (
+            unicode.one_of(unicode.as_ranges(found))
+            for found in (points[is_gone], marks, points[is_space])
+        )
 
     def __call__(self, texts, begins):
         """As `Words.__call__`."""
