@@ -161,14 +161,18 @@ class TextGenerator(Prompts, KeptWriter, GPTModel):
             )
         _check_unlabelled(y)
         batches, steps = self._rows(
-            x, batch_size, seed=seed or 0, first_epoch=initial_epoch
+            x,
+            batch_size,
+            seed=seed or 0,
+            first_epoch=initial_epoch,
+            steps=steps_per_epoch,
         )
         return super().fit(
             batches,
             epochs=epochs,
             validation_data=validation_data,
             initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch or steps,
+            steps_per_epoch=steps,
             **options,
         )
 
@@ -182,8 +186,8 @@ class TextGenerator(Prompts, KeptWriter, GPTModel):
         batches, steps = self._rows(x, batch_size, shuffle=False)
         return super().evaluate(batches.take(steps), **options)
 
-    def _rows(self, texts, batch_size, *, first_epoch=0, **options):
-        """Endless batches of packed rows, and how many of them are one pass."""
+    def _rows(self, texts, batch_size, *, first_epoch=0, steps=None, **options):
+        """Endless batches of packed rows, and how many make an epoch; None: a pass."""
         if not len(texts):
             raise DataError("x is an empty list: there is no text.")
         tokenizer = self.tokenizer
@@ -191,7 +195,7 @@ class TextGenerator(Prompts, KeptWriter, GPTModel):
         encoded = encode_texts(texts, tokenizer, end=end)
         packing = pack(encoded.lengths, self.max_length)
         size = BATCH_SIZE if batch_size is None else batch_size
-        steps = packing.steps(size)
+        steps = steps or packing.steps(size)
         pad = self.config.pad_token_id or 0
         first = first_epoch * steps
         batches = packed_batches(
