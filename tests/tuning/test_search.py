@@ -62,7 +62,7 @@ def hypermodel(*words, **options):
 
 @pytest.mark.parametrize("tuner", list(TUNERS))
 def test_the_best_model_comes_out_with_its_weights(tuner, tmp_path):
-    space = ["learning_rate=1e-4,3e-2", "batch_size=8,16"]
+    space = ["learning_rate=3e-2,1e-4", "batch_size=8,32"]
     trials, epochs = (3, 2) if tuner == "hyperband" else (2, 1)
     made = hypermodel(*space)
     options = {"tuner": tuner, "trials": trials, "epochs": epochs, "seed": 0}
@@ -71,14 +71,23 @@ def test_the_best_model_comes_out_with_its_weights(tuner, tmp_path):
     results, best = found.results, found.best
     assert [result.number for result in results] == list(range(1, len(results) + 1))
     assert 0 < len(results) <= trials
-    first = {"learning_rate": 1e-4, "batch_size": 8}
-    assert results[0].values == first
+    usual = {"learning_rate": 1e-4, "batch_size": 32}
+    assert results[0].values == usual
     assert best.score == max(result.score for result in results)
     measured = found.best_model().measure(EXAMPLES)["accuracy"]
     assert measured == pytest.approx(best.score)
     kept = list(tmp_path.rglob("checkpoint.weights.h5"))
     assert 1 <= len(kept) <= (2 if tuner == "hyperband" else 1)
     assert logs is None or list(logs.rglob("*tfevents*"))
+
+
+def test_a_bayesian_search_learns_from_its_trials(tmp_path, recwarn):
+    space = ["learning_rate=1e-4:3e-2", "batch_size=8,16"]
+    options = {"tuner": "bayesian", "trials": 3, "epochs": 1}
+    found = search_space(hypermodel(*space), EXAMPLES, tmp_path, **options)
+    process = found.tuner.oracle.gpr
+    assert len(process.X_train_) == 2  # of the trials before the third
+    assert not [each for each in recwarn if "length_scale" in str(each.message)]
 
 
 def test_a_trial_that_fails_is_noted_and_left_behind(tmp_path):

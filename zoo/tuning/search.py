@@ -9,6 +9,7 @@ search that was interrupted goes on when it is begun again with the same setting
 import contextlib
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,9 @@ def search_space(
     if logs is not None:
         options["callbacks"] = [TensorBoard(logs, peak_flops=0)]
     try:
-        found.search(train.inputs, train.answers, **options)
+        with warnings.catch_warnings():  # few trials have no length scale
+            warnings.filterwarnings("ignore", module="sklearn.gaussian_process")
+            found.search(train.inputs, train.answers, **options)
     except RuntimeError as error:
         if "consecutive failures" not in str(error):
             raise
@@ -245,6 +248,11 @@ def _make(tuner, hypermodel, directory, trials, epochs, seed):
         options["max_epochs"] = epochs
     else:
         options["max_trials"] = trials
+    if tuner == "bayesian":
+        # Before it learns from any, KerasTuner draws three trials by chance for each
+        # hyperparameter: more than most searches have.
+        usual = 3 * len(hypermodel.space.first())
+        options["num_initial_points"] = max(2, min(usual, trials // 3))
     found = kind(hypermodel, **options)
     found.oracle.max_trials = trials
     if tuner != "grid":  # whose first trial has them by itself
