@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import sys
 
 # TensorFlow and the hub's client read these when they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,10 +21,41 @@ def pytest_configure(config):
 
     Elsewhere the modules that compare with them skip themselves.
     """
-    if config.option.markexpr == "parity":
+    if not _is_hurried(config):
         for name in ("peft", "torch", "transformers"):
             if importlib.util.find_spec(name) is None:
                 raise pytest.UsageError(f"-m parity needs {name}: use make parity.")
+        return
+    # LLVM's optimisation takes half of the time in which XLA compiles a tiny model. XLA
+    # reads this when it compiles for the first time.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+def pytest_collection_finish(session):
+    """What was imported is no garbage, and tf.data takes pipelines as they are."""
+    gc.collect()
+    gc.freeze()
+    if _is_hurried(session.config) and "tensorflow" in sys.modules:
+        _start_pipelines_fast()
+
+
+def _is_hurried(config):
+    """Whether what optimises programs and pipelines is left out.
+
+    It takes longer than anything that is tiny takes to run. `-m parity` has it all.
+    """
+    return config.option.markexpr != "parity"
+
+
+def _start_pipelines_fast():
+    """Leaves out the rewriting of tf.data, a quarter of a second for each iterator."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    iterate = tf.data.Dataset.__iter__
+    tf.data.Dataset.__iter__ = lambda self: iterate(self.with_options(options))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +69,26 @@ def little_to_collect():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory):
+    """A process that has TensorFlow loaded, and forks for each call."""
+    from tests.forked_processes import ForkServer
+
+    server = ForkServer(tmp_path_factory.mktemp("forked"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def forked_processes(fork_server):
+    """Has `run_in_clean_process` fork a process, and not load TensorFlow each time."""
+    from zoo.export import clean_process
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(clean_process, "_run", fork_server)
+        yield
 
 
 @pytest.fixture

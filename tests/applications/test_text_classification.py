@@ -11,6 +11,8 @@ from applications.label_baselines import constant_scores, linear_scores
 from zoo.errors import DataError
 from zoo.tasks import TextClassifier
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory):

@@ -52,19 +52,12 @@ class Pair:
 @pytest.fixture(scope="module")
 def pairs():
     """One pair of each kind; tests set the assistants that they need."""
-    short = {"num_hidden_layers": 1}
-    changes = {
-        "learned": short,
-        "grouped": short,
-        "window": {},
-        "t5": short,
-    }
-    return {kind: Pair(kind, **changes[kind]) for kind in KINDS}
+    return {kind: Pair(kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
 def writers():
-    return Pair("learned", with_texts, num_hidden_layers=1, positions=24)
+    return Pair("learned", with_texts, positions=24)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def window():
 @pytest.fixture(scope="module")
 def writer():
     """A model with a tokenizer and learned positions, run as a graph."""
-    model = with_texts("learned")
+    model = with_texts("learned", num_hidden_layers=2)
     model._generator.jit_compile = False
     return model
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.generation.tiny import (
     KINDS,
+    SHORT,
     SIZE,
     TEXTS,
     by_hand,
@@ -70,8 +71,17 @@ def test_a_prompt_alone_gives_what_it_gives_in_a_batch(plain, kind):
         assert plain[kind].generate(row, max_new_tokens=12) == expected
 
 
-@pytest.mark.parametrize("kind", ["window", "t5"])
-@pytest.mark.parametrize("options", [{}, {"do_sample": True, "seed": 3}])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("window", {}),
+        ("t5", {"do_sample": True, "seed": 3}),
+        pytest.param("t5", {}, marks=pytest.mark.parity),
+        pytest.param(
+            "window", {"do_sample": True, "seed": 3}, marks=pytest.mark.parity
+        ),
+    ],
+)
 def test_eager_mode_gives_the_tokens_of_graphs(plain, eagerly, kind, options):
     found = plain[kind].generate(ROWS[:3], max_new_tokens=5, **options)
     tf.config.run_functions_eagerly(False)
@@ -282,7 +292,7 @@ def test_text_gives_text_and_the_ids_are_those_of_the_tokenizer(writers, kind):
 @pytest.mark.parametrize("kind", ["learned", "t5"])
 def test_a_stream_is_the_text_in_pieces(writers, kind):
     for options in ({}, {"do_sample": True, "seed": 4}):
-        for text in TEXTS:
+        for text in SHORT:
             whole = writers[kind].generate(text, max_new_tokens=20, **options)
             pieces = writers[kind].generate(
                 text, stream=True, max_new_tokens=20, **options
@@ -503,8 +513,15 @@ def test_options_of_a_checkpoint_that_cannot_be_honoured_are_refused():
         model.generate([5])
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
-@pytest.mark.parametrize("kind", ["grouped", "t5"])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("grouped", "mixed_bfloat16"),
+        ("t5", "bfloat16"),
+        pytest.param("grouped", "bfloat16", marks=pytest.mark.parity),
+        pytest.param("t5", "mixed_bfloat16", marks=pytest.mark.parity),
+    ],
+)
 def test_half_precision_writes_what_the_model_says(dtype, kind):
     model = in_graph(make(kind, dtype))
     found = model.generate(ROWS[:3], max_new_tokens=6, output_logprobs=True)

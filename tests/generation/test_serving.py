@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.generation.tiny import TEXTS, with_texts
+from tests.generation.tiny import SHORT, TEXTS, with_texts
 from zoo.errors import ConfigError
 from zoo.export import run_in_clean_process
+
+pytestmark = pytest.mark.usefixtures("forked_processes")
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +98,13 @@ def test_a_seed_gives_what_generate_draws_for_the_prompt_alone(models, kind, tmp
     model = models[kind]
     where = model.export_saved_model(tmp_path / "x", num_return_sequences=2, **options)
     seeds = [3, 2**40, 3, -1]
-    found = server(where, "seeded")(text=TEXTS, seed=np.array(seeds))
-    for text, seed, answers in zip(TEXTS, seeds, found, strict=True):
+    found = server(where, "seeded")(text=SHORT, seed=np.array(seeds))
+    for text, seed, answers in zip(SHORT, seeds, found, strict=True):
         assert answers == model.generate(
             text, seed=seed, num_return_sequences=2, **options
         )
     unseeded = server(where)
-    first, second = (unseeded(text=TEXTS) for _ in range(2))
+    first, second = (unseeded(text=SHORT) for _ in range(2))
     assert first != second
     assert np.shape(first) == (4, 2)
 
@@ -132,20 +134,21 @@ def test_beam_search_is_served(models, kind, options, tmp_path):
 def test_beam_sampling_is_served(models, tmp_path):
     model, options = models["learned"], {"do_sample": True, "num_beams": 2}
     where = model.export_saved_model(tmp_path / "x", max_new_tokens=6, **options)
-    found = server(where, "seeded")(text=TEXTS[:2], seed=np.array([3, 8]))
-    for text, seed, answer in zip(TEXTS, (3, 8), found, strict=False):
+    found = server(where, "seeded")(text=SHORT[:2], seed=np.array([3, 8]))
+    for text, seed, answer in zip(SHORT, (3, 8), found, strict=False):
         assert answer == model.generate(text, seed=seed, max_new_tokens=6, **options)
 
 
 def test_a_seed_among_the_options_is_that_of_every_call(models, tmp_path):
     options = {"do_sample": True, "max_new_tokens": 8, "seed": 7}
     where = models["learned"].export_saved_model(tmp_path / "x", **options)
-    expected = [models["learned"].generate(text, **options) for text in TEXTS]
-    assert served(where, text=TEXTS) == expected
+    expected = [models["learned"].generate(text, **options) for text in SHORT]
+    assert served(where, text=SHORT) == expected
 
 
 def test_a_prompt_beyond_the_positions_is_told_so(tmp_path):
     model = with_texts("learned", max_position_embeddings=8)
+    model._generator.jit_compile = False
     where = model.export_saved_model(tmp_path / "x", max_new_tokens=5)
     assert served(where, text=["abcdefg"]) == model.generate(
         ["abcdefg"], max_new_tokens=5

@@ -12,7 +12,7 @@ SIZE = 40  # tokens of a vocabulary without texts
 SIZES = {
     "vocab_size": SIZE,
     "hidden_size": 24,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "intermediate_size": 32,
     "max_position_embeddings": 64,
@@ -31,13 +31,23 @@ ROTARY = {
 KINDS = {
     "learned": (GPTModel, {"position": "learned"}),
     "grouped": (GPTModel, {**ROTARY, "num_key_value_heads": 2}),
-    "window": (GPTModel, {**ROTARY, "num_key_value_heads": 2, "sliding_window": 4}),
+    # The one of two layers: each more is traced and compiled in every program.
+    "window": (
+        GPTModel,
+        {
+            **ROTARY,
+            "num_hidden_layers": 2,
+            "num_key_value_heads": 2,
+            "sliding_window": 4,
+        },
+    ),
     "t5": (
         T5Model,
         {"position": "relative", "norm": "rms", "decoder_start_token_id": 0},
     ),
 }
 TEXTS = ["the cat sat", "a", "猫が好き 👩‍👩‍👧", "one two three four"]
+SHORT = ["the cat sat", "a", "猫が", "the cat"]  # of one bucket: compiled once, alone
 
 
 def make(kind, dtype=None, seed=0, **changes):

@@ -1,9 +1,12 @@
 """What a task exports gives the same answers where zoo and Keras cannot be imported."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from zoo.export import export_saved_model, run_in_clean_process
+
+pytestmark = pytest.mark.usefixtures("forked_processes")
 
 TEXTS = ["a good film", "dull. " * 100, "", "😀 is it great?", "great"]
 

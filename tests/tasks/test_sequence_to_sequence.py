@@ -14,6 +14,8 @@ from zoo.tasks import Summarizer, Translator
 from zoo.tasks.form import ExampleSet
 from zoo.tasks.pipeline import pipeline
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 WORDS = {
     "red": "rot",
     "green": "grün",

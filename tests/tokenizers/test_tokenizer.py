@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,18 +10,21 @@ import tokenizers
 
 from tests.tokenizers.corpus import CORPUS
 from zoo.errors import TokenizerError
+from zoo.export import run_in_clean_process
 from zoo.tokenizers import Tokenizer
 
 TEXTS = ["It was the best of times", "", "Hello [MASK], World! " * 6, "中文 <s> 12345"]
 PAIRS = ["the worst", "of times " * 9, "a", ""]
 
 
-@pytest.fixture
-def ours(wordpiece, files_of):
-    return Tokenizer.from_files(files_of(wordpiece))
+@pytest.fixture(scope="module")
+def ours(wordpiece_json):
+    """A WordPiece tokenizer; tests must not change it."""
+    return Tokenizer.from_files({"tokenizer.json": wordpiece_json.encode()})
 
 
-def test_truncation_and_padding_of_pairs_equal_the_reference(wordpiece, ours):
+def test_truncation_and_padding_of_pairs_equal_the_reference(wordpiece, files_of):
+    ours = Tokenizer.from_files(files_of(wordpiece))
     for length, direction in ((4, "right"), (7, "left"), (30, "right")):
         ours.padding_side = ours.truncation_side = direction
         wordpiece.enable_truncation(length, direction=direction)
@@ -123,21 +124,8 @@ def test_decoding_follows_the_form_of_what_comes_in(ours):
     assert ours.decode([]) == ""
 
 
-CLEAN = """
-import sys
-import numpy as np
-import tensorflow as tf
-import tensorflow_text
-model = tf.saved_model.load(sys.argv[1])
-texts = np.load(sys.argv[2], allow_pickle=True).tolist()
-found = model.signatures["serving_default"](text=tf.constant(texts))
-assert "zoo" not in sys.modules
-np.savez(sys.argv[3], **{k: v.numpy() for k, v in found.items()})
-"""
-
-
 def test_a_saved_model_encodes_in_a_process_without_zoo(
-    wordpiece_json, byte_level_json, t5_json, llama_json, tmp_path
+    wordpiece_json, byte_level_json, t5_json, llama_json, tmp_path, forked_processes
 ):
     kinds = (wordpiece_json, byte_level_json, t5_json, llama_json)
     module = tf.Module()
@@ -151,16 +139,14 @@ def test_a_saved_model_encodes_in_a_process_without_zoo(
             found |= {f"ids{n}": ids, f"text{n}": one.decode(ids)}
         return found
 
-    texts = np.array([*CORPUS, "naïve [MASK] </s> \U0001f44d"], object)
-    np.save(tmp_path / "texts.npy", texts)
-    tf.saved_model.save(module, str(tmp_path / "m"), signatures=serve)
-    paths = [tmp_path / "m", tmp_path / "texts.npy", tmp_path / "out.npz"]
-    command = [sys.executable, "-c", CLEAN, *map(str, paths)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = np.load(tmp_path / "out.npz", allow_pickle=True)
-    for name, tensor in serve(tf.constant(texts.tolist())).items():
-        np.testing.assert_array_equal(found[name], tensor.numpy())
+    texts = [*CORPUS, "naïve [MASK] </s> \U0001f44d"]
+    tf.saved_model.save(module, str(tmp_path), signatures=serve)
+    found = run_in_clean_process(tmp_path, {"text": texts})
+    for name, tensor in serve(tf.constant(texts)).items():
+        expected = tensor.numpy().tolist()
+        if tensor.dtype == tf.string:
+            expected = [text.decode() for text in expected]
+        assert found[name] == expected
 
 
 def test_files_are_kept_byte_for_byte(wordpiece, files_of, tmp_path):

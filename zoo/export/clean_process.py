@@ -14,7 +14,7 @@ from zoo.errors import ExportError
 # The finders that Python asks for modules are wrapped, so that zoo and Keras are not
 # found although they are installed. TF Text's Python package cannot do without Keras
 # (2.20); its kernels can, and they are what a server links.
-PROGRAM = """
+PREPARATION = """
 import importlib.util, json, pathlib, sys
 
 class Hide:
@@ -31,7 +31,8 @@ import tensorflow as tf
 text = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
 for library in sorted(pathlib.Path(text, "python", "ops").glob("*.so")):
     tf.load_op_library(str(library))
-
+"""
+CALL = """
 directory, name, inputs = json.load(sys.stdin)
 serve = tf.saved_model.load(directory).signatures[name]
 specs = serve.structured_input_signature[1]
@@ -72,15 +73,20 @@ def run_in_clean_process(directory, inputs, *, signature="serving_default"):
             f"{directory} holds no saved_model.pb. Pass the directory that "
             "export_saved_model returned; with a version it lies below the one given."
         )
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps([str(directory), signature, dict(inputs)]),
-        capture_output=True,
-        text=True,
-        cwd=directory,
-    )
+    done = _run(directory, json.dumps([str(directory), signature, dict(inputs)]))
     if done.returncode:
         raise ExportError(
             f"{directory} does not run in a clean process:\n{done.stderr[-2000:]}"
         )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _run(directory, request):
+    """The process that has answered a request, a line of JSON."""
+    return subprocess.run(
+        [sys.executable, "-c", PREPARATION + CALL],
+        input=request,
+        capture_output=True,
+        text=True,
+        cwd=directory,
+    )
