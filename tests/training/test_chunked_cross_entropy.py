@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo.training import chunked_cross_entropy as module
 from zoo.training.chunked_cross_entropy import Head, chunked_cross_entropy
 from zoo.training.losses import token_losses
 
@@ -72,6 +73,15 @@ def test_loss_hits_and_gradients_are_those_of_all_logits_at_once(tokens, rows):
         tf.function(in_chunks)(tokens, rows), plainly(tokens), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("words", [1, 5, V])
+def test_the_gradient_by_the_weight_may_come_in_pieces(tokens, words, monkeypatch):
+    monkeypatch.setattr(module, "PIECE", words * D)
+    for run in (in_chunks, tf.function(in_chunks)):
+        found = run(tokens, 4)
+        for ours, theirs in zip(found, plainly(tokens), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_capped_logits_and_smoothed_labels(tokens):

@@ -15,8 +15,10 @@ import tensorflow as tf
 from zoo.layers.xla import in_xla
 from zoo.training.losses import token_losses
 
-# Logits that are held at once, as long as that leaves 64 tokens a chunk.
-CHUNK = 1 << 24
+# Logits that are held at once, as long as that leaves 64 tokens a chunk. Fewer, larger
+# chunks: each of them reads and writes the sum of the weight's gradients once.
+CHUNK = 1 << 25
+PIECE = 1 << 22  # numbers of a chunk's gradient by the weight that are held at once
 
 
 class Head(NamedTuple):
@@ -153,7 +155,10 @@ class _Chunks:
 
         def chunk(i, sums, arrays):
             added, made = self._one(i)
-            sums = [old + new for old, new in zip(sums, added, strict=True)]
+            loss, *others = sums
+            sums = [loss + added[0]]
+            if others:
+                sums += self._add_gradients(others, *added[1:])
             written = [x.write(i, y) for x, y in zip(arrays, made, strict=True)]
             return i + 1, sums, written
 
@@ -169,7 +174,10 @@ class _Chunks:
         return loss, losses, correct, by_states + others
 
     def _one(self, i):
-        """What a chunk adds to the sums, and what it has for itself."""
+        """What a chunk adds to the loss, and what it has for itself.
+
+        With training also the gradient by its products, and the states that made them.
+        """
         states, labels, weights = self.states[i], self.labels[i], self.weights[i]
         head = self.head
         products = tf.matmul(states, head.weight, transpose_b=True)
@@ -180,21 +188,44 @@ class _Chunks:
                 logits += tf.cast(head.bias, logits.dtype)
             if head.cap is not None:
                 logits = head.cap(logits)
-            loss = token_losses(labels, logits, label_smoothing=self.label_smoothing)
+            likeliest = tf.argmax(logits, -1, output_type=labels.dtype)
+            with tf.control_dependencies([likeliest]):  # the last to read the logits:
+                losses = token_losses(labels, logits)  # their memory gets the gradient
+                loss = losses
+                if self.label_smoothing:
+                    options = {"label_smoothing": self.label_smoothing}
+                    loss = token_losses(labels, logits, **options)
             loss = tf.reduce_sum(tf.where(weights != 0, loss * weights, 0.0))
             scaled = loss * self.scale
-        losses = token_losses(labels, logits)
-        likeliest = tf.argmax(logits, -1, output_type=labels.dtype)
         kept = [losses, likeliest == labels]
         if not self.training:
             return [loss], kept
         slopes = tape.gradient(scaled, products)
         kept.append(tf.matmul(slopes, head.weight))
-        by_weight = tf.matmul(slopes, states, transpose_a=True)
-        added = [loss, tf.cast(by_weight, tf.float32)]
-        if head.bias is not None:
-            added.append(tf.reduce_sum(tf.cast(slopes, tf.float32), 0))
-        return added, kept
+        return [loss, slopes, states], kept
+
+    def _add_gradients(self, sums, slopes, states):
+        """The gradients by weight and bias so far, with those of a chunk.
+
+        A product of the weight's size is never made beside the sum, but pieces of it,
+        which are added in place.
+        """
+        by_weight, *by_bias = sums
+        if by_bias:
+            by_bias = [by_bias[0] + tf.reduce_sum(tf.cast(slopes, tf.float32), 0)]
+        if in_xla():
+            product = tf.matmul(slopes, states, transpose_a=True)
+            return [by_weight + tf.cast(product, tf.float32), *by_bias]
+        vocabulary, width = by_weight.shape
+        rows = max(PIECE // width, 1)
+        for begin in range(0, vocabulary, rows):
+            end = min(begin + rows, vocabulary)
+            with tf.control_dependencies([by_weight]):  # one piece after another
+                piece = tf.matmul(slopes[:, begin:end], states, transpose_a=True)
+            by_weight = tf.raw_ops.InplaceAdd(
+                x=by_weight, i=tf.range(begin, end), v=tf.cast(piece, tf.float32)
+            )
+        return [by_weight, *by_bias]
 
 
 def _even(count, most):
