@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from applications.flags import RecipeParser, positive, run
 from applications.language_scores import COLUMNS, count_ngrams, language_scores
-from applications.lstm import make_lstm, with_labels
+from applications.lstm import LEARNING_RATE, make_lstm, with_labels
 from applications.objectives import OBJECTIVES
 from applications.report import finish, print_scores
 from zoo import TensorBoard, Tokenizer
@@ -54,6 +54,7 @@ def read_flags(arguments=None):
     add("--length", type=positive, default=128, help="tokens in a row")
     add("--hidden-size", type=positive, default=128, help="width, a multiple of 64")
     add("--layers", type=positive, default=3, help="blocks; of T5, of both halves")
+    add("--lstm-rate", type=float, default=LEARNING_RATE, help="the LSTM's peak")
     return parser.parse_args(arguments)
 
 
@@ -137,9 +138,7 @@ def main(arguments=None):
     model.save_pretrained(output / "model")
     found = model.evaluate(held_out, verbose=0, return_dict=True)
 
-    lstm = make_lstm(
-        tokenizer.vocab_size, model.count_params(), flags.learning_rate, steps
-    )
+    lstm = make_lstm(tokenizer.vocab_size, model.count_params(), flags.lstm_rate, steps)
     wanted = tf.data.Dataset.from_tensor_slices((held_rows, asked))
     wanted = wanted.batch(flags.batch_size).map(with_labels)
     lstm_curve, lstm_seconds = train(

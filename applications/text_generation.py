@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from applications.flags import RecipeParser, positive, read_examples, run
 from applications.language_scores import COLUMNS, count_ngrams, language_scores
-from applications.lstm import LSTMWriter, make_lstm, with_labels
+from applications.lstm import LEARNING_RATE, LSTMWriter, make_lstm, with_labels
 from applications.ngrams import NGramWriter, preceded
 from applications.report import finish, print_scores, try_export
 from applications.small_models import llama_config
@@ -55,6 +55,7 @@ def read_flags(arguments=None):
     add("--hidden-size", type=positive, default=128, help="width, a multiple of 64")
     add("--layers", type=positive, default=2, help="blocks")
     add("--new-tokens", type=positive, default=64, help="written behind a prompt")
+    add("--lstm-rate", type=float, default=LEARNING_RATE, help="the LSTM's peak")
     return parser.parse_args(arguments)
 
 
@@ -151,7 +152,7 @@ def main(arguments=None):
     gpt.save_pretrained(output / "model")
 
     sizes = tokenizer.vocab_size, gpt.count_params()
-    lstm = make_lstm(*sizes, flags.learning_rate, steps * flags.epochs)
+    lstm = make_lstm(*sizes, flags.lstm_rate, steps * flags.epochs)
     writer = LSTMWriter(lstm, tokenizer)
     lstm.generate = writer.generate  # what TensorBoard asks for samples
     pairs = batches.map(with_labels), held_out.map(with_labels)
