@@ -41,6 +41,7 @@ FIXTURES = {
     "gpt2-classifier": HEADS["gpt2 classifier"],
     "llama-token-classifier": HEADS["llama token classifier"],
     "t5-token-classifier": HEADS["t5 token classifier"],
+    "t5-classifier": HEADS["t5 classifier"],
 }
 
 
@@ -52,9 +53,7 @@ def make(directory, family, architecture, settings, seed):
     shutil.rmtree(directory, ignore_errors=True)
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
-    inputs = reference.batch(family, settings, seed=seed)
-    if architecture == "token_classification":  # of the encoder alone
-        inputs = {n: x for n, x in inputs.items() if not n.startswith("decoder_")}
+    inputs = reference.batch(family, settings, seed=seed, architecture=architecture)
     output, states = reference.run_forward(model, inputs)
     arrays = {f"input/{name}": value for name, value in inputs.items()}
     arrays["output"] = output

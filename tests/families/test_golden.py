@@ -19,6 +19,7 @@ CLASSES = {
     "BertForTokenClassification": zoo.TokenClassifier,
     "GPT2ForSequenceClassification": zoo.TextClassifier,
     "LlamaForTokenClassification": zoo.TokenClassifier,
+    "T5ForSequenceClassification": zoo.TextClassifier,
     "T5ForTokenClassification": zoo.TokenClassifier,
 }
 MODELS = {

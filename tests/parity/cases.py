@@ -289,6 +289,20 @@ HEADS = {
             ("token classifier", "token_classification"),
         )
     },
+    "t5 classifier": ("t5", "sequence_classification", {**T5, **LABELS}),
+    "t5 classifier, gated, shallower decoder": (
+        "t5",
+        "sequence_classification",
+        {
+            **T5,
+            **LABELS,
+            "feed_forward_proj": "gated-gelu",
+            "num_decoder_layers": 1,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "mt5 classifier": ("mt5", "sequence_classification", {**T5, **LABELS}),
+    "umt5 classifier": ("umt5", "sequence_classification", {**T5, **LABELS}),
     "t5 token classifier": ("t5", "token_classification", {**T5, **LABELS}),
     "mt5 token classifier": (
         "mt5",

@@ -137,8 +137,7 @@ def compare_settings(family, settings, directory, architecture=None):
     theirs = reference.reference_model(family, settings, architecture=architecture)
     theirs.save_pretrained(directory)
     ours = model_class(family, architecture).from_pretrained(directory)
-    inputs = reference.batch(family, settings)
-    inputs = {n: x for n, x in inputs.items() if n in ours.input_names}
+    inputs = reference.batch(family, settings, architecture=architecture)
     labels = labels_for(ours, inputs)
     return distances(
         run_model(ours, inputs, labels),

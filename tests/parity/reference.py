@@ -4,6 +4,8 @@ Everything is in float32 on the CPU, with eager attention: only there does a que
 sees no key stay finite.
 """
 
+import inspect
+
 import numpy as np
 import torch
 import transformers
@@ -57,11 +59,15 @@ def is_conv1d(model, name):
     return type(module).__name__ == "Conv1D"
 
 
-def batch(family, settings, *, seed=0, length=LENGTH):
+def batch(family, settings, *, seed=0, length=LENGTH, architecture=None):
     """A ragged batch by HF's names, as numpy arrays.
 
     Its rows: full, padded on the right, padded on the left, padded on both sides,
-    padded throughout. What stands in padding is as random as the rest.
+    padded throughout. What stands in padding is as random as the rest. Rows that are
+    to be classified have one end-of-sequence token, their last.
+
+    Args:
+        family, settings, architecture: As of `reference_model`.
     """
     random = np.random.default_rng(seed)
     assembly = FAMILIES[family].assembly
@@ -78,10 +84,16 @@ def batch(family, settings, *, seed=0, length=LENGTH):
     tokens = np.where(mask, ids(settings["vocab_size"], 1), ids(settings["vocab_size"]))
     if (pad := settings.get("pad_token_id")) is not None:
         tokens = np.where(mask, tokens, pad)  # its heads tell padding by the id
+    if architecture == "sequence_classification":
+        end = settings.get("eos_token_id", 1)
+        tokens = np.where(tokens == end, end + 1, tokens)
+        last = length - 1 - np.argmax(mask[:, ::-1], 1)
+        tokens[np.arange(5), last] = end
     inputs = {"input_ids": tokens.astype(np.int32), "attention_mask": mask}
     if assembly == "encoder":
         inputs["token_type_ids"] = ids(settings.get("type_vocab_size", 2))
-    if assembly == "encoder_decoder":  # another length and other padding on this side
+    if assembly == "encoder_decoder" and architecture is None:
+        # Another length and other padding on this side.
         inputs["decoder_input_ids"] = ids(settings["vocab_size"])[:, :-2]
         inputs["decoder_attention_mask"] = mask[[0, 2, 1, 3, 4], :-2]
     return inputs
@@ -109,10 +121,22 @@ def to_torch(inputs):
     }
 
 
+def reread(inputs, start=0):
+    """Inputs, and for a decoder the same text behind `start`, wherever it begins."""
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    before = np.pad(mask[:, :-1], [(0, 0), (1, 0)])
+    shifted = np.where(before, np.roll(ids, 1, axis=1), start)
+    beside = {"decoder_input_ids": shifted, "decoder_attention_mask": mask}
+    return {**inputs, **beside}
+
+
 def call(model, inputs, **options):
     """What the reference returns, with positions as zoo counts them."""
-    given = to_torch(inputs)
     family = FAMILIES[model.config.model_type]
+    takes = inspect.signature(model.forward).parameters
+    if "decoder_input_ids" in takes and "decoder_input_ids" not in inputs:
+        inputs = reread(inputs)
+    given = to_torch(inputs)
     if family.assembly == "decoder" and "position_ids" not in inputs:
         given["position_ids"] = torch.tensor(positions_of(inputs["attention_mask"]))
     return model(**given, output_hidden_states=True, **options)

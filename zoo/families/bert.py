@@ -1,7 +1,7 @@
 """BERT (Devlin et al. 2018, arXiv:1810.04805), as HF's `bert` checkpoints have it."""
 
 from zoo.checkpoints import Repeated, Row, Stacked, WeightTable
-from zoo.families.family import CHAIN, Family
+from zoo.families.family import CHAIN, Family, linear
 from zoo.families.translation import Key, Only, Translation
 
 CONFIG = Translation(
@@ -46,13 +46,6 @@ LAYER = "bert.encoder.layer.{i}"
 BLOCK = "encoder.blocks.{i}"
 
 
-def linear(weight, tensor):
-    """Rows of one layer's weight and bias, which have the same names in both."""
-    return tuple(Row(f"{weight}.{part}", f"{tensor}.{part}") for part in PARTS)
-
-
-PARTS = ("weight", "bias")
-
 TABLE = WeightTable(
     base=(
         Row("embeddings.tokens.weight", "bert.embeddings.word_embeddings.weight"),
@@ -73,7 +66,7 @@ TABLE = WeightTable(
                 ),
                 Stacked(parts=3),
             )
-            for part in PARTS
+            for part in ("weight", "bias")
         ),
         *linear(f"{BLOCK}.attention.out_proj", f"{LAYER}.attention.output.dense"),
         *linear(f"{BLOCK}.attention_norm", f"{LAYER}.attention.output.LayerNorm"),

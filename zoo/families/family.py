@@ -1,9 +1,9 @@
 """A family: one translation of its config.json and one table of its weights."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from zoo.checkpoints import Row, WeightTable
+from zoo.checkpoints import SAME, Row, WeightTable
 from zoo.config import TransformerConfig
 from zoo.families.translation import Translation
 
@@ -19,7 +19,7 @@ class Family:
             that says so, where names of tensors depend on it.
         architectures: HF's class name for each architecture of zoo's classes: "model",
             "masked_lm", "sequence_classification", "token_classification",
-            "causal_lm", "seq2seq_lm".
+            "question_answering", "causal_lm", "seq2seq_lm".
         settle: What the names of a checkpoint's tensors still decide about its
             configuration; None where config.json says all.
         tables: Tables of architectures whose tensors have other names.
@@ -54,6 +54,38 @@ CHAIN = tuple(
     Row(f"crf.{name}", f"crf.{name}")
     for name in ("transitions", "start_transitions", "end_transitions")
 )
+
+
+def linear(weight, tensors, transform=SAME):
+    """Rows of a weight and its bias; `tensors` is one name or those that it stacks."""
+    names = (tensors,) if isinstance(tensors, str) else tensors
+    return tuple(
+        Row(f"{weight}.{part}", tuple(f"{name}.{part}" for name in names), transform)
+        for part in ("weight", "bias")
+    )
+
+
+def with_prefix(table, prefix):
+    """The table of checkpoints whose body has its names under another prefix.
+
+    Heads keep theirs.
+    """
+    heads = {
+        name for rows in table.heads.values() for row in rows for name in row.tensors
+    }
+
+    def moved(name):
+        return name if name in heads else prefix + name.removeprefix(table.prefix)
+
+    return replace(
+        table,
+        base=tuple(
+            replace(row, tensors=tuple(map(moved, row.tensors))) for row in table.base
+        ),
+        prefix=prefix,
+        aliases={moved(copy): moved(name) for copy, name in table.aliases.items()},
+        ignored=tuple(map(moved, table.ignored)),
+    )
 
 
 def query_key_value_rows(config):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from zoo.checkpoints import TRANSPOSED, Row, WeightTable
-from zoo.families.family import CHAIN, Family
+from zoo.families.family import CHAIN, Family, linear
 from zoo.families.translation import Key, Only, Translation
 
 CONFIG = Translation(
@@ -38,13 +38,6 @@ LAYER = "transformer.h.{i}"
 BLOCK = "decoder.blocks.{i}"
 
 
-def norm(weight, tensor):
-    return (
-        Row(f"{weight}.weight", f"{tensor}.weight"),
-        Row(f"{weight}.bias", f"{tensor}.bias"),
-    )
-
-
 def conv1d(weight, tensor):
     """HF's Conv1D stores its weight as [in, out]."""
     return (
@@ -54,22 +47,19 @@ def conv1d(weight, tensor):
 
 
 SCORE = (Row("classifier.weight", "score.weight"),)
-CLASSIFIER = (
-    Row("classifier.weight", "classifier.weight"),
-    Row("classifier.bias", "classifier.bias"),
-)
+CLASSIFIER = linear("classifier", "classifier")
 
 TABLE = WeightTable(
     base=(
         Row("embeddings.tokens.weight", "transformer.wte.weight"),
         Row("embeddings.positions.weight", "transformer.wpe.weight"),
-        *norm(f"{BLOCK}.attention_norm", f"{LAYER}.ln_1"),
+        *linear(f"{BLOCK}.attention_norm", f"{LAYER}.ln_1"),
         *conv1d(f"{BLOCK}.attention.qkv", f"{LAYER}.attn.c_attn"),
         *conv1d(f"{BLOCK}.attention.out_proj", f"{LAYER}.attn.c_proj"),
-        *norm(f"{BLOCK}.feedforward_norm", f"{LAYER}.ln_2"),
+        *linear(f"{BLOCK}.feedforward_norm", f"{LAYER}.ln_2"),
         *conv1d(f"{BLOCK}.feedforward.up", f"{LAYER}.mlp.c_fc"),
         *conv1d(f"{BLOCK}.feedforward.down", f"{LAYER}.mlp.c_proj"),
-        *norm("decoder.final_norm", "transformer.ln_f"),
+        *linear("decoder.final_norm", "transformer.ln_f"),
     ),
     heads={
         "lm_head": (Row("lm_head.weight", "lm_head.weight"),),

@@ -1,7 +1,7 @@
 """Llama 1 to 3.1 (Touvron et al. 2023, arXiv:2302.13971), SmolLM and TinyLlama."""
 
-from zoo.checkpoints import SAME, Row, Stacked, WeightTable
-from zoo.families.family import CHAIN, Family, query_key_value_rows
+from zoo.checkpoints import Row, Stacked, WeightTable
+from zoo.families.family import CHAIN, Family, linear, query_key_value_rows
 from zoo.families.translation import Key, Only, Rope, Translation
 
 FIXED = {
@@ -43,15 +43,6 @@ CONFIG = Translation(
 
 LAYER = "model.layers.{i}"
 BLOCK = "decoder.blocks.{i}"
-
-
-def linear(weight, tensors, transform=SAME):
-    """Rows of a weight and its bias; `tensors` is one name or those that it stacks."""
-    names = (tensors,) if isinstance(tensors, str) else tensors
-    return tuple(
-        Row(f"{weight}.{part}", tuple(f"{name}.{part}" for name in names), transform)
-        for part in ("weight", "bias")
-    )
 
 
 TABLE = WeightTable(

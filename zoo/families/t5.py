@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo.checkpoints import SAME, Row, Stacked, WeightTable
-from zoo.families.family import CHAIN, Family
+from zoo.families.family import CHAIN, Family, linear, with_prefix
 from zoo.families.translation import Entry, Key, Only, Translation, with_defaults
 
 FIXED: dict[str, Any] = {
@@ -145,39 +145,38 @@ def table(config):
     )
 
 
+# What the classes of tasks have beside the body, by the names of their tensors.
+TAGGER = {"classifier": linear("classifier", "classifier"), "crf": CHAIN}
+CLASSIFIER = {
+    "pooler": linear("pooler", "classification_head.dense"),
+    "classifier": linear("classifier", "classification_head.out_proj"),
+}
+
+
 def encoder_table(config):
     """The weight table of an encoder alone, below a head of T5ForTokenClassification.
 
     In a checkpoint with both, the decoder is a head that is not used.
     """
-    whole = table(config)
-    within = "transformer."
-
-    def inside(rows):
-        return tuple(
-            replace(row, tensors=tuple(f"{within}{name}" for name in row.tensors))
-            for row in rows
-        )
-
-    decoder = [row for row in whole.base if row.weights[0].startswith("decoder.")]
-    return WeightTable(
-        base=inside(row for row in whole.base if row not in decoder),
+    whole = with_prefix(table(config), "transformer.")
+    decoder = tuple(row for row in whole.base if row.weights[0].startswith("decoder."))
+    return replace(
+        whole,
+        base=tuple(row for row in whole.base if row not in decoder),
         heads={
             **whole.heads,
-            "decoder": inside(decoder),
-            "classifier": (
-                Row("classifier.weight", "classifier.weight"),
-                Row("classifier.bias", "classifier.bias"),
-            ),
-            "crf": CHAIN,
+            **TAGGER,
+            "decoder": decoder,
+            "text_classifier": sum(CLASSIFIER.values(), ()),
         },
-        prefix=within,
-        aliases={
-            f"{within}encoder.embed_tokens.weight": f"{within}shared.weight",
-            f"{within}decoder.embed_tokens.weight": f"{within}shared.weight",
-        },
-        ignored=tuple(f"{within}{name}" for name in whole.ignored),
     )
+
+
+def classifier_table(config):
+    """The weight table of T5ForSequenceClassification."""
+    whole = with_prefix(table(config), "transformer.")
+    others = {"token_classifier": TAGGER["classifier"], "crf": CHAIN}
+    return replace(whole, heads={**whole.heads, **CLASSIFIER, **others})
 
 
 def stack(name, place, feedforward):
@@ -238,9 +237,14 @@ def family(model_type, feed_forward, name, *, keys=KEYS, scales=True, **fixed):
         architectures={
             "seq2seq_lm": f"{name}ForConditionalGeneration",
             "model": f"{name}EncoderModel",
+            "sequence_classification": f"{name}ForSequenceClassification",
             "token_classification": f"{name}ForTokenClassification",
         },
-        tables={"model": encoder_table, "token_classification": encoder_table},
+        tables={
+            "model": encoder_table,
+            "sequence_classification": classifier_table,
+            "token_classification": encoder_table,
+        },
         settle=settle_head,
     )
 

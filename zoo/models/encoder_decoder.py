@@ -35,7 +35,7 @@ class T5Model(GenerativeModel):
     assembly = "encoder_decoder"
     architecture = "seq2seq_lm"
     prompt_name = "decoder_input_ids"
-    input_names = (
+    input_names: tuple[str, ...] = (
         "input_ids",
         "decoder_input_ids",
         "attention_mask",
@@ -43,7 +43,7 @@ class T5Model(GenerativeModel):
         "document_ids",
         "decoder_document_ids",
     )
-    required_inputs = ("input_ids", "decoder_input_ids")
+    required_inputs: tuple[str, ...] = ("input_ids", "decoder_input_ids")
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
@@ -71,6 +71,11 @@ class T5Model(GenerativeModel):
         named = inputs if isinstance(inputs, dict) else {"input_ids": inputs}
         if labels is None or named.get("decoder_input_ids") is not None:
             return inputs, labels, weights
+        ids = self.shifted(labels, named.get("decoder_document_ids"))
+        return {**named, "decoder_input_ids": ids}, labels, weights
+
+    def shifted(self, labels, documents=None):
+        """What the decoder reads to give `labels` `[B, T]`; as `decoder_inputs`."""
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None:
             raise InputError(
@@ -78,13 +83,12 @@ class T5Model(GenerativeModel):
                 "inputs begin when they are made from labels. Set it, or pass "
                 "decoder_input_ids."
             )
-        ids = decoder_inputs(
+        return decoder_inputs(
             labels,
             start=start,
             pad=start if pad is None else pad,
-            documents=named.get("decoder_document_ids"),
+            documents=documents,
         )
-        return {**named, "decoder_input_ids": ids}, labels, weights
 
     def states(self, inputs, *, training=None, every_state=False):
         options = {"training": training, "every_state": every_state}

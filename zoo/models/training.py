@@ -26,6 +26,7 @@ class TrainableModel(CompiledModel):
     """
 
     scores_vocabulary = False  # whether each token gets scores of the whole vocabulary
+    rereads = False  # whether a decoder reads what the encoder does
 
     # --- Which batch is what ----------------------------------------------------------
 
@@ -146,15 +147,15 @@ class TrainableModel(CompiledModel):
 
         pairs = "decoder_input_ids" in self.required_inputs
         assembly = self.assembly
-        if assembly == "encoder_decoder" and not pairs:  # of which the encoder alone
-            assembly = "encoder"
+        if assembly == "encoder_decoder" and not pairs and not self.rereads:
+            assembly = "encoder"  # it alone
         flops = ModelFlops(
             self.config, assembly, self.scores_vocabulary, self._trained_share()
         )
         if not pairs:
             found = lengths("", None, None)
             tokens = tf.reduce_sum(found)
-            sources = None
+            sources = found if self.rereads else None
         else:
             names = ("input_ids", "decoder_input_ids")
             width = 1 + tf.reduce_max([tf.shape(named[name])[1] for name in names])

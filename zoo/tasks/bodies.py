@@ -2,15 +2,18 @@
 
 An encoder sums up in its first token, through BERT's pooler (Devlin et al. 2018); a
 decoder in the last one, which alone has seen all others, as
-`GPT2ForSequenceClassification` and `LlamaForSequenceClassification` do.
+`GPT2ForSequenceClassification` and `LlamaForSequenceClassification` do; an
+encoder-decoder where its decoder reads the end of the text, as
+`T5ForSequenceClassification` does. Which bodies a task stands on, its class says.
 """
 
+import keras
 import tensorflow as tf
 
-from zoo.config import TransformerConfig
 from zoo.errors import ConfigError
 from zoo.families import FAMILIES
 from zoo.layers.embeddings import Embeddings
+from zoo.layers.linear import Linear
 from zoo.layers.stack import Stack
 from zoo.models.base import TransformerModel
 from zoo.models.decoder import GPTModel
@@ -31,7 +34,7 @@ class EncoderBody(BertModel):
     summary_reads: int | None = 1
     summary_bias = True
 
-    def summary(self, states, inputs):
+    def summary(self, states, inputs, training=None):
         """Vectors `[B, D]` of texts, from the last hidden states `[B, T, D]`."""
         return self.pooled_output(states)
 
@@ -50,16 +53,9 @@ class DecoderBody(GPTModel):
     def run(self, inputs, *, first=None, training=None, every_state=False):
         return self.states(inputs, training=training, every_state=every_state)
 
-    def summary(self, states, inputs):
+    def summary(self, states, inputs, training=None):
         """The state of the last valid token `[B, D]`, of the first where none is."""
-        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        if mask is None and self.config.pad_token_id is not None:
-            mask = ids != self.config.pad_token_id
-        if mask is None:
-            return states[:, -1]
-        valid = tf.cast(tf.cast(mask, tf.bool), tf.int32)
-        places = tf.range(tf.shape(ids)[1]) * valid
-        return tf.gather(states, tf.argmax(places, 1), batch_dims=1)
+        return last_state(states, valid_tokens(inputs, self.config))
 
 
 class SourceBody(TransformerModel):
@@ -91,7 +87,77 @@ class SourceBody(TransformerModel):
         )
 
 
-BODIES = {kind.assembly: kind for kind in (EncoderBody, DecoderBody, SourceBody)}
+class RereadingBody(T5Model):
+    """An encoder-decoder whose decoder reads the text too, one place behind.
+
+    As of T5's classes for whole texts: at each place it knows the tokens before, and
+    from the encoder all of them.
+    """
+
+    input_names = BertModel.input_names
+    required_inputs = BertModel.required_inputs
+    summary_heads: tuple[str, ...] = ("pooler",)
+    summary_reads: int | None = None
+    summary_bias = True
+    rereads = True
+    pooler: Linear
+
+    def __init__(self, config, **kwargs):
+        # A tied head is no layer of its own.
+        super().__init__(config.replace(tie_word_embeddings=True), **kwargs)
+
+    def build_layers(self):
+        super().build_layers()
+        config, options = self.config, {"dtype": self.dtype_policy}
+        if config.pooler:
+            rate = config.classifier_dropout or 0.0
+            self.dropout = keras.layers.Dropout(rate, **options)
+            self.pooler = Linear.of(
+                config, config.hidden_size, name="pooler", **options
+            )
+            self.pooler.build((None, config.hidden_size))
+
+    def run(self, inputs, *, first=None, training=None, every_state=False):
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+        documents = inputs.get("document_ids")
+        # A text behind padding has its own beginning too: it is another document.
+        begun = mask if documents is None else documents
+        given = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "document_ids": documents,
+            "decoder_input_ids": self.shifted(ids, begun),
+            "decoder_attention_mask": mask,
+            "decoder_document_ids": documents,
+        }
+        return self.states(given, training=training, every_state=every_state)
+
+    def summary(self, states, inputs, training=None):
+        """The head's first layer `[B, D]` on the last end-of-sequence token.
+
+        Where a text has none, on its last token.
+        """
+        valid = valid_tokens(inputs, self.config)
+        ends = valid & (inputs["input_ids"] == self.config.eos_token_id)
+        ended = tf.reduce_any(ends, 1, keepdims=True)
+        state = last_state(states, tf.where(ended, ends, valid))
+        return tf.tanh(self.pooler(self.dropout(state, training=training)))
+
+
+def valid_tokens(inputs, config):
+    """Which tokens are no padding, bool `[B, T]`: by the mask, else by their ids."""
+    ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+    if mask is not None:
+        return tf.cast(mask, tf.bool)
+    if config.pad_token_id is not None:
+        return ids != config.pad_token_id
+    return tf.ones_like(ids, tf.bool)
+
+
+def last_state(states, chosen):
+    """Of states `[B, T, D]` the last one that is chosen `[B, T]`, else the first."""
+    places = tf.range(tf.shape(chosen)[1]) * tf.cast(chosen, tf.int32)
+    return tf.gather(states, tf.argmax(places, 1), batch_dims=1)
 
 
 def body_of(config, kinds):
@@ -99,16 +165,17 @@ def body_of(config, kinds):
 
     Args:
         config: TransformerConfig. Without a `model_type` it is an encoder's.
-        kinds: Keys of BODIES that will do.
+        kinds: Classes of this file that will do, each of another assembly.
 
     Raises:
         ConfigError: if it is none of these.
     """
-    family = FAMILIES.get(TransformerConfig.of(config).model_type)
+    family = FAMILIES.get(config.model_type)
     assembly = family.assembly if family else "encoder"
-    if assembly not in kinds:
-        raise ConfigError(
-            f"model_type={config.model_type!r} is {assembly}; expected "
-            f"{' or '.join(kinds)}."
-        )
-    return BODIES[assembly]
+    for kind in kinds:
+        if kind.assembly == assembly:
+            return kind
+    raise ConfigError(
+        f"model_type={config.model_type!r} is {assembly}; expected "
+        f"{' or '.join(kind.assembly for kind in kinds)}."
+    )

@@ -1,4 +1,4 @@
-"""Task: an encoder or a decoder with a head, which takes strings."""
+"""Task: a body of any assembly with a head, which takes strings."""
 
 from typing import ClassVar
 
@@ -6,13 +6,14 @@ import tensorflow as tf
 
 from zoo.errors import InputError
 from zoo.export import export_saved_model
+from zoo.models.base import TransformerModel
 from zoo.models.encoder import BertModel
-from zoo.tasks.bodies import body_of
+from zoo.tasks.bodies import EncoderBody, body_of
 from zoo.tasks.text_task import TextTask
 
 
 class Task(TextTask):
-    """An encoder, or where the task allows a decoder, with a head; it takes strings.
+    """An encoder, or what else the task allows, with a head; it takes strings.
 
     Subclasses make their head after `super().__init__`, build it in `build_head`,
     apply it in `head`, and say in `answers` what `predict` makes of its outputs, and in
@@ -26,18 +27,20 @@ class Task(TextTask):
     input_names = BertModel.input_names
     body = "backbone"
     served: ClassVar[tuple[str, ...]] = ("text",)  # inputs of a SavedModel
-    bodies: ClassVar[tuple[str, ...]] = ("encoder",)  # assemblies that it stands on
+    bodies: ClassVar[tuple[type[TransformerModel], ...]] = (
+        EncoderBody,
+    )  # what it stands on
     reads_first: int | None = None  # tokens whose states the head reads; None: all
 
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
         body = body_of(self.config, self.bodies)
-        self.assembly = body.assembly
+        self.assembly, self.rereads = body.assembly, body.rereads
         self.backbone = body(self.config, dtype=self.dtype_policy, name="backbone")
 
     @classmethod
     def _check_assembly(cls, family, opened):
-        if family.assembly not in cls.bodies:
+        if all(body.assembly != family.assembly for body in cls.bodies):
             super()._check_assembly(family, opened)
 
     def build_layers(self):

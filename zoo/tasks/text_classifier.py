@@ -12,7 +12,7 @@ from zoo.config import TransformerConfig
 from zoo.errors import DataError, InputError
 from zoo.layers.linear import Linear
 from zoo.tasks import examples as forms
-from zoo.tasks.bodies import body_of
+from zoo.tasks.bodies import DecoderBody, EncoderBody, RereadingBody, body_of
 from zoo.tasks.checks import require
 from zoo.tasks.form import ExampleSet, texts_of
 from zoo.tasks.labels import fits, label_names, never_seen
@@ -23,7 +23,9 @@ from zoo.tasks.task import Task
 class TextClassifier(Task):
     """An encoder whose pooled output goes through one layer (Devlin et al. 2018).
 
-    Or a decoder, whose last token does (`GPT2ForSequenceClassification` and its like).
+    Or a decoder, whose last token does (`GPT2ForSequenceClassification` and its like);
+    or an encoder-decoder, whose decoder reads the text too, through a second layer at
+    its end (`T5ForSequenceClassification`).
 
     Calling it with token ids gives logits `[B, C]`; `predict` gives probabilities
     `[N, C]`, in the order of `labels`. Labels to learn from are numbers or names; a
@@ -39,7 +41,7 @@ class TextClassifier(Task):
     """
 
     architecture = "sequence_classification"
-    bodies = ("encoder", "decoder")
+    bodies = (EncoderBody, DecoderBody, RereadingBody)
     columns: ClassVar = {"text": "text", "pair": "", "label": "label"}
     answer_column = "label"
     parts = ("text", "pair")
@@ -98,7 +100,7 @@ class TextClassifier(Task):
         self.classifier.build((None, self.config.hidden_size))
 
     def head(self, states, inputs, training=None):
-        summary = self.backbone.summary(states, inputs)
+        summary = self.backbone.summary(states, inputs, training)
         logits = self.classifier(self.dropout(summary, training=training))
         return tf.cast(logits, tf.float32)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.errors import InputError
 from zoo.tasks import examples as forms
+from zoo.tasks.bodies import DecoderBody, EncoderBody, SourceBody
 from zoo.tasks.form import texts_of
 from zoo.tasks.pooling import Pooling, pool
 from zoo.tasks.task import Task
@@ -32,7 +33,7 @@ class TextEmbedder(Task):
         tokenizer, max_length, dtype: As of `Task`.
     """
 
-    bodies = ("encoder", "decoder", "encoder_decoder")
+    bodies = (EncoderBody, DecoderBody, SourceBody)
 
     def __init__(
         self, config, *, pooling="mean", normalize=False, lowercase=False, **kwargs

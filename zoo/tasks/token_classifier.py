@@ -16,6 +16,7 @@ from zoo.layers.crf import Crf
 from zoo.layers.linear import Linear
 from zoo.tasks import entities, streams, tagged, tagged_windows, token_labels
 from zoo.tasks import examples as forms
+from zoo.tasks.bodies import DecoderBody, EncoderBody, SourceBody
 from zoo.tasks.entity_finder import EntityFinder
 from zoo.tasks.form import ExampleSet, read_texts
 from zoo.tasks.labels import fits, label_names, never_seen
@@ -70,7 +71,7 @@ class TokenClassifier(Task):
     """
 
     architecture = "token_classification"
-    bodies = ("encoder", "decoder", "encoder_decoder")
+    bodies = (EncoderBody, DecoderBody, SourceBody)
     columns: ClassVar = {
         "word": "0",
         "tag": "-1",
