@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from tests.parity import reference
-from tests.parity.cases import BERT, CASES, HEADS, LLAMA, ROTARY, T5
+from tests.parity.cases import ANSWERERS, BERT, CASES, HEADS, LLAMA, ROTARY, T5
 
 DIRECTORY = pathlib.Path(__file__).parents[1] / "tests" / "fixtures" / "golden"
 MOST_BYTES = 300_000
@@ -42,6 +42,7 @@ FIXTURES = {
     "llama-token-classifier": HEADS["llama token classifier"],
     "t5-token-classifier": HEADS["t5 token classifier"],
     "t5-classifier": HEADS["t5 classifier"],
+    "llama-question-answerer": ANSWERERS["llama question answerer"],
 }
 
 

@@ -317,3 +317,22 @@ HEADS = {
     ),
     "masked LM, untied": ("bert", "masked_lm", {**BERT, "tie_word_embeddings": False}),
 }
+# The same, of heads for spans.
+ANSWERERS = {
+    f"{name} question answerer": (
+        name.partition(",")[0],
+        "question_answering",
+        settings,
+    )
+    for name, settings in {
+        "bert": BERT,
+        "bert, wide heads": {**BERT, "num_attention_heads": 2, "hidden_act": "relu"},
+        "gpt2": {**GPT2, "n_head": 2},
+        "llama": {**LLAMA, "mlp_bias": True},
+        "mistral": {**LLAMA, "sliding_window": 4},
+        "qwen2": {**LLAMA, "tie_word_embeddings": True},
+        "t5": T5,
+        "mt5": {**T5, "num_decoder_layers": 3},
+        "umt5": T5,
+    }.items()
+}

@@ -143,7 +143,12 @@ def call(model, inputs, **options):
 
 
 def last_of(out):
-    """Logits, or the last hidden state of a model without a head."""
+    """Logits, or the last hidden state of a model without a head.
+
+    Of a model for questions those of first and of last tokens, `[B, 2, T]`.
+    """
+    if "start_logits" in out:
+        return torch.stack([out.start_logits, out.end_logits], 1)
     return out.logits if "logits" in out else out.last_hidden_state
 
 

@@ -1,34 +1,35 @@
-"""QuestionAnswerer equals BertForQuestionAnswering: logits, loss, gradients, files."""
+"""QuestionAnswerer equals transformers' classes: logits, loss, gradients, files."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 
 from tests.parity import comparison, reference  # noqa: E402
-from tests.parity.cases import BERT  # noqa: E402
+from tests.parity.cases import ANSWERERS  # noqa: E402
 from zoo.tasks import QuestionAnswerer  # noqa: E402
 
 TOLERANCE = 1e-5
-SETTINGS = {
-    "plain": BERT,
-    "wide heads, relu": {**BERT, "num_attention_heads": 2, "hidden_act": "relu"},
+# What moves all logits of a row alike, both softmaxes take away: the gradients are what
+# rounding leaves.
+ALIKE = {
+    "qa_outputs.bias",
+    "bert.encoder.layer.1.output.LayerNorm.bias",
+    "transformer.ln_f.bias",
 }
 
 
-@pytest.fixture(params=SETTINGS)
+@pytest.fixture(params=ANSWERERS)
 def pair(request, tmp_path):
     """The reference, ours, and inputs without padding."""
-    settings = SETTINGS[request.param]
-    theirs = reference.reference_model(
-        "bert", settings, architecture="question_answering"
-    )
+    family, architecture, settings = ANSWERERS[request.param]
+    theirs = reference.reference_model(family, settings, architecture=architecture)
     theirs.save_pretrained(tmp_path / "hf")
     ours = QuestionAnswerer.from_pretrained(tmp_path / "hf")
-    inputs = reference.batch("bert", settings)
+    inputs = reference.batch(family, settings, architecture=architecture)
     inputs["attention_mask"] = np.ones_like(inputs["attention_mask"])
     inputs["input_ids"] = np.maximum(inputs["input_ids"], 1)
     return theirs, ours, inputs
@@ -66,12 +67,8 @@ def test_logits_loss_and_gradients_equal_the_reference(pair):
     }
     assert found.keys() == wanted.keys()
     floor = 0.01 * max(np.abs(gradient).max() for gradient in wanted.values())
-    last = f"bert.encoder.layer.{ours.config.num_hidden_layers - 1}.output"
     for name, gradient in wanted.items():
-        # What moves all logits of a row alike, both softmaxes take away: the gradients
-        # are what rounding leaves.
-        alike = name in ("qa_outputs.bias", f"{last}.LayerNorm.bias")
-        unit = 100 * floor if alike else floor
+        unit = 100 * floor if name in ALIKE else floor
         far = comparison.distance(found[name], gradient, floor=unit)
         assert far <= TOLERANCE, name
 
@@ -101,7 +98,7 @@ def test_a_padded_row_has_the_logits_and_the_loss_that_it_has_alone(pair):
 def test_checkpoints_go_out_and_in_again_bit_by_bit(pair, tmp_path):
     theirs, ours, _ = pair
     ours.save_pretrained(tmp_path / "zoo")
-    again, report = transformers.BertForQuestionAnswering.from_pretrained(
+    again, report = type(theirs).from_pretrained(
         tmp_path / "zoo", output_loading_info=True
     )
     assert not any(report.values()), report

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests import tiny_configs
 from zoo import (
     GPTModel,
+    QuestionAnswerer,
     T5Model,
     TextClassifier,
     TextEmbedder,
@@ -199,11 +200,29 @@ def test_the_encoder_of_an_encoder_decoder_tags_and_embeds(tmp_path, caplog):
 
 
 def test_the_encoder_of_an_encoder_decoder_learns():
-    tagger = TokenClassifier.from_pretrained(GOLDEN / "t5", labels=["O", "B-X"])
+    tagger = TokenClassifier(tiny_configs.t5(9), labels=["O", "B-X"])
     tagger.compile(learning_rate=1e-2, run_eagerly=True)
     examples = {"input_ids": [[5, 6, 7, 8]] * 8, "labels": [[0, 1, 0, 1]] * 8}
-    history = tagger.fit(examples, batch_size=1, epochs=2, verbose=0, seed=1).history
+    history = tagger.fit(examples, batch_size=8, epochs=2, verbose=0, seed=1).history
     assert history["loss"][1] < history["loss"][0]
+
+
+def test_a_decoder_finds_answers(config, tokenizer, tmp_path):
+    keras.utils.set_random_seed(5)
+    model = QuestionAnswerer(config, tokenizer=tokenizer, max_length=16, doc_stride=3)
+    context = "it was a  very bad film, a good film. " * 3
+    found = model.ask(["was it good", ""], [context, context])
+    for each in found:
+        assert each["answer"] and context[each["start"] : each["end"]] == each["answer"]
+    model.save_pretrained(tmp_path)
+    again = QuestionAnswerer.from_pretrained(tmp_path)
+    assert not again.new_weights and again.settings == model.settings
+    for path, weight in model.weights_by_path().items():
+        np.testing.assert_array_equal(again.weights_by_path()[path], weight)
+    # Llama's tensors have another prefix below this head alone.
+    body = GPTModel.from_pretrained(tmp_path)
+    table = model.backbone.embeddings.tokens.weight
+    np.testing.assert_array_equal(body.embeddings.tokens.weight, table)
 
 
 def test_a_decoder_embeds(config):

@@ -65,6 +65,7 @@ TABLE = WeightTable(
         "lm_head": (Row("lm_head.weight", "lm_head.weight"),),
         "classifier": SCORE,
         "token_classifier": CLASSIFIER,
+        "qa_outputs": linear("qa_outputs", "qa_outputs"),
         "crf": CHAIN,
     },
     prefix="transformer.",
@@ -74,12 +75,7 @@ TABLE = WeightTable(
 
 TOKEN_TABLE = replace(
     TABLE,
-    heads={
-        "lm_head": TABLE.heads["lm_head"],
-        "classifier": CLASSIFIER,
-        "text_classifier": SCORE,
-        "crf": CHAIN,
-    },
+    heads={**TABLE.heads, "classifier": CLASSIFIER, "text_classifier": SCORE},
 )
 
 GPT2 = Family(
@@ -91,6 +87,7 @@ GPT2 = Family(
         "causal_lm": "GPT2LMHeadModel",
         "sequence_classification": "GPT2ForSequenceClassification",
         "token_classification": "GPT2ForTokenClassification",
+        "question_answering": "GPT2ForQuestionAnswering",
     },
     tables={"token_classification": TOKEN_TABLE},
 )

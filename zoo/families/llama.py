@@ -1,7 +1,9 @@
 """Llama 1 to 3.1 (Touvron et al. 2023, arXiv:2302.13971), SmolLM and TinyLlama."""
 
+from dataclasses import replace
+
 from zoo.checkpoints import Row, Stacked, WeightTable
-from zoo.families.family import CHAIN, Family, linear, query_key_value_rows
+from zoo.families.family import CHAIN, Family, linear, query_key_value_rows, with_prefix
 from zoo.families.translation import Key, Only, Rope, Translation
 
 FIXED = {
@@ -70,11 +72,17 @@ TABLE = WeightTable(
     heads={
         "lm_head": (Row("lm_head.weight", "lm_head.weight"),),
         "classifier": linear("classifier", "score"),
+        "qa_outputs": linear("qa_outputs", "qa_outputs"),
         "crf": CHAIN,
     },
     prefix="model.",
     aliases={"lm_head.weight": "model.embed_tokens.weight"},
     ignored=(f"{LAYER}.self_attn.rotary_emb.inv_freq",),
+    renames={"transformer": "model"},
+)
+# LlamaForQuestionAnswering and Qwen2's alone keep the prefix of older versions.
+ANSWERER_TABLE = replace(
+    with_prefix(TABLE, "transformer."), renames={"model": "transformer"}
 )
 
 
@@ -85,6 +93,7 @@ def architectures(name):
         "causal_lm": f"{name}ForCausalLM",
         "sequence_classification": f"{name}ForSequenceClassification",
         "token_classification": f"{name}ForTokenClassification",
+        "question_answering": f"{name}ForQuestionAnswering",
     }
 
 
@@ -93,4 +102,5 @@ LLAMA = Family(
     translation=CONFIG,
     table=TABLE,
     architectures=architectures("Llama"),
+    tables={"question_answering": ANSWERER_TABLE},
 )

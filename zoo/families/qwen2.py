@@ -2,7 +2,7 @@
 
 from zoo.config import MAX_LAYERS
 from zoo.families.family import Family
-from zoo.families.llama import FIXED, KEYS, TABLE, architectures
+from zoo.families.llama import ANSWERER_TABLE, FIXED, KEYS, TABLE, architectures
 from zoo.families.translation import Entry, Key, Translation, with_defaults
 
 
@@ -68,4 +68,5 @@ QWEN2 = Family(
     ),
     table=TABLE,
     architectures=architectures("Qwen2"),
+    tables={"question_answering": ANSWERER_TABLE},
 )

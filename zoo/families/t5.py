@@ -134,7 +134,10 @@ def table(config):
                 "decoder.block.{i}.layer.1.layer_norm.weight",
             ),
         ),
-        heads={"lm_head": (Row("lm_head.weight", "lm_head.weight"),)},
+        heads={
+            "lm_head": (Row("lm_head.weight", "lm_head.weight"),),
+            "qa_outputs": linear("qa_outputs", "qa_outputs"),
+        },
         aliases={
             "encoder.embed_tokens.weight": "shared.weight",
             "decoder.embed_tokens.weight": "shared.weight",
@@ -239,6 +242,7 @@ def family(model_type, feed_forward, name, *, keys=KEYS, scales=True, **fixed):
             "model": f"{name}EncoderModel",
             "sequence_classification": f"{name}ForSequenceClassification",
             "token_classification": f"{name}ForTokenClassification",
+            "question_answering": f"{name}ForQuestionAnswering",
         },
         tables={
             "model": encoder_table,

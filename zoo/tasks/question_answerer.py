@@ -18,6 +18,7 @@ from zoo.tasks import candidates, question_windows, spans, streams
 from zoo.tasks import examples as forms
 from zoo.tasks import questions as question_forms
 from zoo.tasks.answer_settings import SETTINGS, AnswerSettings
+from zoo.tasks.bodies import DecoderBody, EncoderBody, RereadingBody
 from zoo.tasks.task import Task
 from zoo.tokenizers import splitting
 from zoo.training.losses import CrossEntropy
@@ -38,10 +39,13 @@ def _setting(name):
 class QuestionAnswerer(Task):
     """An encoder with BERT's head for SQuAD: a first and a last token (Devlin 2018).
 
+    Or a decoder (`LlamaForQuestionAnswering`), or an encoder-decoder, whose decoder
+    reads question and context too (`T5ForQuestionAnswering`).
+
     Calling it with token ids gives logits float32 `[B, 2, T]`, of first and of last
     tokens; in padding they are the least float32. Labels are first and last places
-    `[B, 2]`; (0, 0), the place of `[CLS]`, stands for no answer. The loss is the mean
-    of both cross-entropies.
+    `[B, 2]`; (0, 0), the place of `[CLS]`, stands for no answer, also where a
+    tokenizer puts none there. The loss is the mean of both cross-entropies.
 
     `fit`, `evaluate` and `predict` take examples `{"question": str, "context": str,
     "answers": {"text": [...], "answer_start": [...]}}` in a list, as `datasets` and
@@ -65,6 +69,7 @@ class QuestionAnswerer(Task):
     """
 
     architecture = "question_answering"
+    bodies = (EncoderBody, DecoderBody, RereadingBody)
     columns: ClassVar = {}
     parts = served = ("question", "context")
     metric = "exact_match"
