@@ -315,8 +315,9 @@ def test_everything_saved_comes_back_bit_exact(answerer, config, tokenizer, tmp_
     other.qa_outputs.weight.assign(tf.zeros_like(other.qa_outputs.weight))
     other.load_weights(tmp_path / "x.weights.h5")
     assert_same(other)
-    (tmp_path / "x" / "question_answering.json").write_text('{"n_best": 0}')
-    with pytest.raises(CheckpointError, match=r"question_answering.json: n_best=0"):
+    path = tmp_path / "x" / "config.json"
+    path.write_text(path.read_text().replace('"zoo_n_best": 20', '"zoo_n_best": 0'))
+    with pytest.raises(CheckpointError, match=r"config\.json: n_best=0"):
         QuestionAnswerer.from_pretrained(tmp_path / "x")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.errors import ConfigError, DataError, InputError
-from zoo.tasks import TextClassifier
+from zoo.errors import CheckpointError, ConfigError, DataError, InputError
+from zoo.tasks import TextClassifier, TokenClassifier
 
 TEXTS = [
     "a good film",
@@ -323,10 +323,22 @@ def test_everything_saved_comes_back_bit_exact(classifier, config, tokenizer, tm
     np.testing.assert_array_equal(other.predict(TEXTS, verbose=0), wanted)
 
 
-def test_max_length_travels_in_a_keras_file(config, tokenizer, tmp_path):
-    model = TextClassifier(config, tokenizer=tokenizer, max_length=9)
+@pytest.mark.parametrize("kind", [TextClassifier, TokenClassifier])
+def test_max_length_travels_with_a_model(kind, config, tokenizer, tmp_path):
+    model = kind(config, tokenizer=tokenizer, max_length=9)
     model.save(tmp_path / "x.keras")
     assert keras.saving.load_model(tmp_path / "x.keras").max_length == 9
+    model.save_pretrained(tmp_path)
+    assert kind.from_pretrained(tmp_path).max_length == 9
+    path = tmp_path / "config.json"
+    said = path.read_text()
+    path.write_text(said.replace('"zoo_max_length": 9', '"zoo_max_length": 49'))
+    with pytest.raises(CheckpointError, match=r"config\.json: max_length=49"):
+        kind.from_pretrained(tmp_path)
+    path.write_text(said)
+    model.max_length = None
+    model.save_pretrained(tmp_path)
+    assert kind.from_pretrained(tmp_path).max_length == 40  # the tokenizer's
 
 
 def test_new_labels_mean_a_new_head_and_old_ones_keep_it(classifier, tmp_path):

@@ -1,13 +1,9 @@
-"""AnswerSettings: how answers are sought in contexts, and the file that keeps it."""
+"""AnswerSettings: how answers are sought in contexts."""
 
-import json
 import math
 from dataclasses import dataclass
 
-from zoo.errors import CheckpointError, InputError
-from zoo.files import file_in, read_json
-
-SETTINGS = "question_answering.json"
+from zoo.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -35,25 +31,3 @@ class AnswerSettings:
             if not right:
                 wanted = "a number" if name == "null_threshold" else "a positive number"
                 raise InputError(f"{name}={value!r}: expected {wanted}.")
-
-    @classmethod
-    def read(cls, directory):
-        """The settings beside a checkpoint, and the `max_length`; None without them.
-
-        Raises:
-            CheckpointError: if they cannot be.
-        """
-        if not (directory / SETTINGS).exists():
-            return None
-        found = read_json(file_in(directory, SETTINGS), limit=1 << 16)
-        length = found.pop("max_length", None)
-        try:
-            return cls(**found), length
-        except (InputError, TypeError) as error:
-            raise CheckpointError(f"{SETTINGS}: {error}") from error
-
-    def write(self, directory, max_length):
-        """The same file."""
-        said = {"max_length": max_length, **vars(self)}
-        text = json.dumps(said, indent=2)
-        (directory / SETTINGS).write_text(text + "\n", encoding="utf-8")

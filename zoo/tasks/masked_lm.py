@@ -58,6 +58,7 @@ class MaskedLM(Task):
         tokenizer, max_length, dtype: As of `Task`.
     """
 
+    task_name = "fill-mask"
     architecture = "masked_lm"
     scores_vocabulary = True
 

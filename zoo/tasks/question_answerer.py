@@ -12,12 +12,12 @@ from zoo.config import TransformerConfig
 from zoo.data import batches
 from zoo.data.squad import read_squad
 from zoo.data.squad_scores import squad_scores
-from zoo.errors import CheckpointError, InputError
+from zoo.errors import InputError
 from zoo.layers.linear import Linear
 from zoo.tasks import candidates, question_windows, spans, streams
 from zoo.tasks import examples as forms
 from zoo.tasks import questions as question_forms
-from zoo.tasks.answer_settings import SETTINGS, AnswerSettings
+from zoo.tasks.answer_settings import AnswerSettings
 from zoo.tasks.bodies import DecoderBody, EncoderBody, RereadingBody
 from zoo.tasks.task import Task
 from zoo.tokenizers import splitting
@@ -68,6 +68,7 @@ class QuestionAnswerer(Task):
         tokenizer, dtype: As of `Task`.
     """
 
+    task_name = "question-answering"
     architecture = "question_answering"
     bodies = (EncoderBody, DecoderBody, RereadingBody)
     columns: ClassVar = {}
@@ -133,20 +134,8 @@ class QuestionAnswerer(Task):
             self.predict_function = None  # compiled with the others
             self._encoders = {}
 
-    def get_config(self):
-        return {**super().get_config(), **vars(self.settings)}
-
-    def read_extras(self, directory):
-        if (found := AnswerSettings.read(directory)) is None:
-            return
-        self.settings, length = found
-        try:
-            self.max_length = length
-        except InputError as error:
-            raise CheckpointError(f"{SETTINGS}: {error}") from error
-
-    def write_extras(self, directory):
-        self.settings.write(directory, self._max_length)
+    def kept_settings(self):
+        return {**super().kept_settings(), **vars(self.settings)}
 
     # --- From questions to windows ----------------------------------------------------
 

@@ -4,7 +4,6 @@ Every task of writing is the same model, T5 (Raffel et al. 2019, arXiv:1910.1068
 differ in how answers are measured, and in what their sources begin with.
 """
 
-import json
 from typing import ClassVar
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.data import batches
-from zoo.errors import CheckpointError, InputError
+from zoo.errors import InputError
 from zoo.families.t5 import FIXED as T5_FIXED
 from zoo.models.encoder_decoder import T5Model
 from zoo.tasks import examples as forms
@@ -22,8 +21,6 @@ from zoo.tasks.text_task import BATCH_SIZE, TextTask
 from zoo.training.labels import IGNORED
 
 ENCODED_AT_ONCE = 1024  # sources, before they are batched by length
-# Attributes, and how task_specific_params calls them; `transformers` passes over these.
-LENGTHS = {"max_length": "zoo_max_length", "target_length": "zoo_target_length"}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -49,12 +46,11 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
     text_column, answer_column = "source", "target"
     usual_length = 512
     sample_model = None
-    task_name = "text2text"  # in task_specific_params; others may begin with it
+    task_name = "text2text"
     new_settings: ClassVar = {"epochs": 5, "batch_size": 64, "learning_rate": 2e-3}
 
     def __init__(self, config, *, target_length=None, prefix=None, **kwargs):
         super().__init__(config, **kwargs)
-        self._task_params = {}
         self._target_length = None
         self.target_length = target_length
         self._prefix = prefix
@@ -152,8 +148,7 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
         """What every source begins with."""
         if self._prefix is not None:
             return self._prefix
-        found = [self._task_params[n] for n in sorted(self._task_params)]
-        found = {each.get("prefix") for each in found if isinstance(each, dict)}
+        found = {each.get("prefix") for each in self._task_params.values()}
         return found.pop() or "" if len(found) == 1 else ""
 
     @prefix.setter
@@ -381,49 +376,15 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
 
     # --- Files ------------------------------------------------------------------------
 
-    def read_extras(self, directory):
-        super().read_extras(directory)
-        given = json.loads((directory / "config.json").read_bytes())
-        found = given.get("task_specific_params") or {}
-        if not isinstance(found, dict):
-            return
-        self._task_params = {
-            name: value
-            for name, value in found.items()
-            if name.startswith(self.task_name)
-        }
-        own = self._task_params.get(self._params_name)
-        lengths = own if isinstance(own, dict) else {}
-        try:
-            for name, key in LENGTHS.items():
-                setattr(self, name, lengths.get(key))
-        except InputError as error:
-            raise CheckpointError(f"config.json: {error}") from error
+    def kept_settings(self):
+        return {**super().kept_settings(), "target_length": self._target_length}
 
-    def write_extras(self, directory):
-        super().write_extras(directory)
-        said = {"prefix": self.prefix} if self.prefix else {}
-        for name, key in LENGTHS.items():
-            if (value := getattr(self, f"_{name}")) is not None:
-                said[key] = value
-        if said:
-            path = directory / "config.json"
-            given = json.loads(path.read_bytes())
-            given["task_specific_params"] = {self._params_name: said}
-            text = json.dumps(given, indent=2, ensure_ascii=False)
-            path.write_text(text + "\n", encoding="utf-8")
-
-    @property
-    def _params_name(self):
-        """Where config.json's task_specific_params speaks of this task."""
-        return next(iter(self._task_params), self.task_name)
+    def task_params(self):
+        prefix = {"prefix": self.prefix} if self.prefix else {}
+        return {**prefix, **super().task_params()}
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "target_length": self._target_length,
-            "prefix": self.prefix or None,
-        }
+        return {**super().get_config(), "prefix": self.prefix or None}
 
     def _measured(self, examples, batch_size, scores):
         given = self.predict(examples.inputs, batch_size, verbose=0)

@@ -40,6 +40,7 @@ class TextClassifier(Task):
         InputError: if there are not two labels at least, or if one stands there twice.
     """
 
+    task_name = "text-classification"
     architecture = "sequence_classification"
     bodies = (EncoderBody, DecoderBody, RereadingBody)
     columns: ClassVar = {"text": "text", "pair": "", "label": "label"}

@@ -11,6 +11,7 @@ from zoo.data.packing import pack, packed_batches
 from zoo.errors import DataError, InputError
 from zoo.models.decoder import GPTModel
 from zoo.tasks.form import ExampleSet, Form
+from zoo.tasks.kept_settings import KeptSettings
 from zoo.tasks.keras_files import KeptWriter
 
 BATCH_SIZE = 32
@@ -71,7 +72,7 @@ class Continuation(Prompts):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class TextGenerator(Prompts, KeptWriter, GPTModel):
+class TextGenerator(Prompts, KeptSettings, KeptWriter, GPTModel):
     """A decoder that learns from texts, and continues prompts (Radford et al. 2018).
 
     It is a GPTModel, of which `fit` and `evaluate` take texts as well: a list of str.
@@ -86,6 +87,7 @@ class TextGenerator(Prompts, KeptWriter, GPTModel):
         dtype: Keras dtype policy.
     """
 
+    task_name = "text-generation"
     metric = "accuracy"
     sample_model = "smollm2-gguf"
 
@@ -202,9 +204,6 @@ class TextGenerator(Prompts, KeptWriter, GPTModel):
             encoded, packing, batch_size=size, pad=pad, first_step=first, **options
         )
         return batches, steps
-
-    def get_config(self):
-        return {**super().get_config(), "max_length": self._max_length}
 
     # --- Examples of files, answers in plain Python ---------------------------------
 

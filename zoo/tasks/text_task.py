@@ -11,13 +11,13 @@ from zoo.errors import InputError
 from zoo.tasks import examples as forms
 from zoo.tasks.checks import clear_errors, no_example, require
 from zoo.tasks.form import Form
-from zoo.tasks.keras_files import KeptWhole
+from zoo.tasks.kept_settings import KeptSettings
 
 BATCH_SIZE = 32
 ANY_IDS = tf.TensorSpec([None, None], tf.int32)
 
 
-class TextTask(Form, KeptWhole):
+class TextTask(Form, KeptSettings):
     """A model that takes strings.
 
     `fit`, `evaluate` and `predict` take what Keras takes, and strings in its place: a
@@ -423,8 +423,3 @@ class TextTask(Form, KeptWhole):
             return {"x": batches.encode_batches(dataset, batching), "steps": None}
         dataset = dataset.take(steps * batching.batch_size if steps else -1)
         return {"x": batches.stream(dataset, batching, seed=seed), "steps": None}
-
-    # --- Saving -----------------------------------------------------------------------
-
-    def get_config(self):
-        return {**super().get_config(), "max_length": self._max_length}

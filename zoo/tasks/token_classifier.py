@@ -70,6 +70,7 @@ class TokenClassifier(Task):
         InputError: if there are not two labels at least, or if one stands there twice.
     """
 
+    task_name = "token-classification"
     architecture = "token_classification"
     bodies = (EncoderBody, DecoderBody, SourceBody)
     columns: ClassVar = {
