@@ -1,21 +1,34 @@
-"""Curves: each step's own values out of Keras's running means, and the picture."""
+"""Curves: each step's own values out of Keras's running sums, and the picture."""
 
+import types
+
+import keras
 import numpy as np
+import tensorflow as tf
 
+from zoo.tasks.entities import EntityF1
 from zoo.training.curves import Curve, draw_losses
 
 
 def test_steps_have_values_of_their_own_and_epochs_the_held_out_ones(tmp_path):
     curve = Curve("f1")
-    losses, scores = [3.0, 1.0, 2.0, 0.5], [0.0, 0.5, 1.0, 0.25]
+    loss, score = keras.metrics.Mean("loss"), EntityF1(["O", "B-X"])
+    curve.set_model(types.SimpleNamespace(metrics=[loss, score]))
+    # Steps of different sizes: losses, tokens, tags that are right, given ones.
+    steps = [(3.0, 4, [0, 1]), (1.0, 1, [1, 1]), (2.0, 2, [1, 0]), (0.5, 9, [0, 0])]
     for epoch in range(2):
         curve.on_epoch_begin(epoch)
-        for batch in range(2):
-            seen = slice(2 * epoch, 2 * epoch + batch + 1)
-            means = {"loss": np.mean(losses[seen]), "f1": np.mean(scores[seen])}
-            curve.on_train_batch_end(batch, means)
+        loss.reset_state()
+        score.reset_state()
+        for batch, (value, size, given) in enumerate(steps[2 * epoch :][:2]):
+            loss.update_state(value, sample_weight=size)
+            score.update_state(tf.constant([[0, 1]]), tf.one_hot([given], 2))
+            curve.on_train_batch_end(batch)
         curve.on_epoch_end(epoch, {"val_loss": 1.5 - epoch, "val_f1": 0.4 + epoch / 2})
-    np.testing.assert_allclose(curve.steps, np.stack([losses, scores], 1))
+    scores = [1.0, 2 / 3, 0.0, 0.0]
+    np.testing.assert_allclose(
+        curve.steps, [[step[0], f1] for step, f1 in zip(steps, scores, strict=True)]
+    )
     assert curve.held_out == [(2, 1.5, 0.4), (4, 0.5, 0.9)]
     untrained = {"loss": 4.0, "f1": 0.1}
     curve.draw(tmp_path / "x.png", untrained=untrained, compared={"baseline": 0.3})
@@ -26,8 +39,11 @@ def test_losses_of_several_trainings_stand_in_one_picture(tmp_path):
     curves = {name: Curve("loss") for name in ("GPT", "LSTM")}
     for slow, curve in enumerate(curves.values()):
         for epoch in range(2):
+            loss = keras.metrics.Mean("loss")
+            loss.update_state(3.0 - epoch + slow)
+            curve.set_model(types.SimpleNamespace(metrics=[loss]))
             curve.on_epoch_begin(epoch)
-            curve.on_train_batch_end(0, {"loss": 3.0 - epoch + slow})
+            curve.on_train_batch_end(0)
             curve.on_epoch_end(epoch, {"val_loss": 3.5 - epoch + slow})
     draw_losses(tmp_path / "both.png", curves, constant={"5-gram": 2.0})
     both = (tmp_path / "both.png").read_bytes()

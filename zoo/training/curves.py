@@ -10,7 +10,8 @@ class Curve(keras.callbacks.Callback):
     """Loss and metric of each step, and held-out ones at the end of each epoch.
 
     Args:
-        metric: Name of the metric, a mean over examples. Where `fit` logs none of that
+        metric: Name of a metric whose variables are sums, as those of a mean over
+            examples or tokens, or the counts of an F1. Where the model has none of that
             name, the loss stands alone.
 
     Attributes:
@@ -23,16 +24,24 @@ class Curve(keras.callbacks.Callback):
         self.names = ("loss", metric)
         self.steps: list = []
         self.held_out: list = []
-        self.total = np.zeros(2)
+        self._sums: dict = {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.total = np.zeros(2)
+        self._sums = {}
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras logs the mean over the epoch so far.
-        total = (batch + 1) * np.array([logs.get(name, np.nan) for name in self.names])
-        self.steps.append(total - self.total)
-        self.total = total
+        found = {metric.name: metric for metric in _every_metric(self.model)}
+        self.steps.append(np.array([self._own(found.get(name)) for name in self.names]))
+
+    def _own(self, metric):
+        """A metric of the last step alone; Keras logs that of the epoch so far."""
+        if metric is None:
+            return np.nan
+        sums = [variable.numpy() for variable in metric.variables]
+        before = self._sums.get(metric.name, [0] * len(sums))
+        self._sums[metric.name] = sums
+        added = [now - then for now, then in zip(sums, before, strict=True)]
+        return float(metric.stateless_result(added))
 
     def on_epoch_end(self, epoch, logs=None):
         found = [logs.get(f"val_{name}") for name in self.names]
@@ -89,6 +98,12 @@ class Curve(keras.callbacks.Callback):
             axis.set_ylim(None, 1)
             axis.legend(loc="lower right")
         save_figure(figure, path)
+
+
+def _every_metric(model):
+    """The metrics of a model, those that it was compiled with among them."""
+    for metric in model.metrics:
+        yield from getattr(metric, "metrics", [metric])
 
 
 def draw_losses(path, curves, *, constant):
