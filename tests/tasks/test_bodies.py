@@ -81,23 +81,34 @@ def test_the_last_token_sums_a_text_up_wherever_padding_is(classifier):
     assert np.isfinite(classifier(nothing)).all()
 
 
-def test_the_end_of_a_text_sums_it_up_where_a_decoder_reads_it_too(rereader):
-    head, last = rereader.backbone.pooler, rereader.classifier
-    for ids, end in (([5, 6, 1, 7], 2), ([5, 6, 7, 8], 3), ([5, 1, 6, 1], 3)):
-        ids = np.array([ids])
-        state = rereader.backbone(ids)[:, end].numpy()
-        wanted = np.tanh(state @ head.weight.numpy().T + head.bias.numpy())
-        wanted = wanted @ last.weight.numpy().T + last.bias.numpy()
-        for around in ((0, 0), (2, 3)):
-            inputs = {
-                # What stands in padding, even an end, changes nothing.
-                "input_ids": np.pad(ids, [(0, 0), around], constant_values=1),
-                "attention_mask": np.pad(np.ones_like(ids), [(0, 0), around]),
-            }
-            found = rereader(inputs)
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+@pytest.mark.parametrize(
+    ("marks", "ids", "end"),
+    [
+        (1, [5, 6, 1, 7], 2),
+        (1, [5, 6, 7, 8], 3),
+        (1, [5, 1, 6, 1], 3),
+        ((5, 6), [5, 1, 6, 1], 2),
+        (None, [5, 6, 1, 7], 3),
+    ],
+)
+def test_the_end_of_a_text_sums_it_up_where_a_decoder_reads_it_too(
+    rereader, marks, ids, end
+):
+    model = TextClassifier(rereader.config.replace(eos_token_id=marks))
+    ids = np.array([ids])
+    state = model.backbone(ids)[:, end].numpy()
+    for layer, change in ((model.backbone.pooler, np.tanh), (model.classifier, None)):
+        state = state @ layer.weight.numpy().T + layer.bias.numpy()
+        state = change(state) if change else state
+    for around in ((0, 0), (2, 3)):
+        inputs = {
+            # What stands in padding, even an end, changes nothing.
+            "input_ids": np.pad(ids, [(0, 0), around], constant_values=1),
+            "attention_mask": np.pad(np.ones_like(ids), [(0, 0), around]),
+        }
+        np.testing.assert_allclose(model(inputs), state, rtol=0, atol=1e-5)
     nothing = {"input_ids": ids, "attention_mask": np.zeros_like(ids)}
-    assert np.isfinite(rereader(nothing)).all()
+    assert np.isfinite(model(nothing)).all()
 
 
 def test_what_an_encoder_decoder_serves_is_what_it_answers(rereader, tmp_path):
@@ -214,6 +225,7 @@ def test_a_decoder_finds_answers(config, tokenizer, tmp_path):
     found = model.ask(["was it good", ""], [context, context])
     for each in found:
         assert each["answer"] and context[each["start"] : each["end"]] == each["answer"]
+        assert each["answer"] == each["answer"].strip()
     model.save_pretrained(tmp_path)
     again = QuestionAnswerer.from_pretrained(tmp_path)
     assert not again.new_weights and again.settings == model.settings

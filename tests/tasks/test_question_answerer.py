@@ -10,9 +10,12 @@ import tensorflow as tf
 
 from zoo.errors import CheckpointError, DataError, InputError
 from zoo.export import run_in_clean_process
+from zoo.tasks.candidates import bare_span
 from zoo.tasks.form import ExampleSet
 from zoo.tasks.question_answerer import QuestionAnswerer
+from zoo.tasks.spans import bare_spans
 from zoo.tasks.task import Task
+
 
 WORDS = "a bad dull film is it no not poor the very was 😀 .".split()
 GOOD = ["good", "great", "fine"]
@@ -133,6 +136,18 @@ def test_a_threshold_decides_whether_there_is_an_answer(answerer):
         assert again[0]["score"] < 1 and sum(x["score"] for x in again) <= 1
     finally:
         answerer.null_threshold = None
+
+
+def test_white_space_at_the_ends_of_a_span_is_no_part_of_the_answer():
+    blanks = [chr(i) for i in range(0x3001) if chr(i).isspace()]
+    texts = [f"{blank}a{blank}b{blank}" for blank in [*blanks, "\u200b", "\x1b", "x"]]
+    texts += ["", " ", "a ", "\t \u3000"]
+    ends = [len(text) for text in texts]
+    found = bare_spans(tf.constant(texts), tf.zeros(len(texts), tf.int32), ends)
+    for text, start, end in zip(texts, *found, strict=True):
+        wanted = bare_span(text, 0, len(text))
+        assert (int(start), int(end), text[int(start) : int(end)]) == wanted
+        assert wanted[2] == (text.strip() or text)
 
 
 def test_many_windows_and_few_give_equal_answers_in_order(answerer):

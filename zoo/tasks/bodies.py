@@ -8,6 +8,7 @@ encoder-decoder where its decoder reads the end of the text, as
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo.errors import ConfigError
@@ -137,8 +138,9 @@ class RereadingBody(T5Model):
 
         Where a text has none, on its last token.
         """
-        valid = valid_tokens(inputs, self.config)
-        ends = valid & (inputs["input_ids"] == self.config.eos_token_id)
+        valid, end = valid_tokens(inputs, self.config), self.config.eos_token_id
+        end = np.ravel([] if end is None else end).astype(np.int32)
+        ends = valid & tf.reduce_any(inputs["input_ids"][..., None] == end, -1)
         ended = tf.reduce_any(ends, 1, keepdims=True)
         state = last_state(states, tf.where(ended, ends, valid))
         return tf.tanh(self.pooler(self.dropout(state, training=training)))

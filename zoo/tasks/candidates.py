@@ -87,12 +87,24 @@ def of_windows(found, outputs, windows, context, *, n_best):
         for side, name in enumerate(("start", "end"))
     )
     rows = [
-        Span(float(scores[place]), a, z, context[a:z])
+        Span(float(scores[place]), *bare_span(context, a, z))
         for place, a, z in zip(order, start, end, strict=True)
     ]
     null = float(outputs["null"][windows].min())
     total = np.logaddexp.reduce(outputs["total"][windows].astype(np.float64))
     return Candidates(rows, null, float(total))
+
+
+def bare_span(context, start, end):
+    """A span and its text, without white space at its ends where there is more in it.
+
+    The tokens of decoders begin with the space before them.
+    """
+    text = context[start:end]
+    if bare := text.strip():
+        start += len(text) - len(text.lstrip())
+        return start, start + len(bare), bare
+    return start, end, text
 
 
 def best_threshold(candidates, answers):

@@ -21,6 +21,7 @@ from zoo.tasks import examples as forms
 
 logger = logging.getLogger("zoo")
 FAR = 1 << 24  # beyond every sum of two places
+BLANKS = r"[\t-\r\x1c-\x1f\x{85}\pZ]+"  # what Python calls white space
 OUTSIDE = 0  # the place of [CLS], where the answer of a window that has none is
 
 
@@ -149,12 +150,24 @@ def best_of_windows(best, windows, contexts, *, threshold):
     start = tf.gather(offsets[:, 0], first + tf.gather(best["start"][:, 0], winner))
     end = tf.gather(offsets[:, 1], first + tf.gather(best["end"][:, 0], winner))
     start, end = tf.where(nothing, 0, start), tf.where(nothing, 0, end)
+    start, end = bare_spans(contexts, start, end)
     return {
         "answer": tf.strings.substr(contexts, start, end - start, "UTF8_CHAR"),
         "start": start,
         "end": end,
         "score": tf.math.divide_no_nan(chosen, total),
     }
+
+
+def bare_spans(contexts, start, end):
+    """Spans without white space at their ends, as `candidates.bare_span`."""
+    text = tf.strings.substr(contexts, start, end - start, "UTF8_CHAR")
+    kept = [
+        tf.strings.regex_replace(text, at, "") for at in (f"^{BLANKS}", f"{BLANKS}$")
+    ]
+    lead, trail = (end - start - tf.strings.length(x, "UTF8_CHAR") for x in kept)
+    more = lead < end - start
+    return start + tf.where(more, lead, 0), end - tf.where(more, trail, 0)
 
 
 def label(windows, table, questions):
