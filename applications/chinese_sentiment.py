@@ -40,7 +40,7 @@ def read_flags(arguments=None):
         "chinese_sentiment",
         __doc__,
         data="CSV, TSV or JSONL file; without it, reviews",
-        model="directory or hub id of an encoder, in place of a new one",
+        model="directory or hub id to begin with, in place of a new one",
         epochs=2,
         batch_size=32,
         learning_rate=5e-4,

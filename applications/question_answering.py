@@ -34,7 +34,7 @@ def read_flags(arguments=None):
         "question_answering",
         __doc__,
         data="JSON file of SQuAD's form; without it, made ones",
-        model="directory or hub id of an encoder; without it, MiniLM",
+        model="directory or hub id to begin with; without it, MiniLM",
         epochs=1,
         batch_size=16,
         learning_rate=3e-4,

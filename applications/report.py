@@ -82,7 +82,7 @@ def draw_looks(model, output, text, pair=None):
     """Writes attention.png: which tokens of a text look at which, by layers.
 
     Args:
-        model: Of a task on an encoder or a decoder.
+        model: Of a task. Of an encoder-decoder, the encoder is drawn.
         pair: A second text; then those of the first are drawn, and what they look at in
             the second.
     """
@@ -94,6 +94,8 @@ def draw_looks(model, output, text, pair=None):
         alone = model.tokenizer([text], **length)["input_ids"].shape[1]
         places = {"looking": range(alone), "looked_at": range(alone, len(tokens))}
     attentions = model.attentions(inputs)
+    if isinstance(attentions, dict):
+        attentions = attentions["encoder"]
     draw_attention(output / "attention.png", attentions, tokens, **places)
 
 

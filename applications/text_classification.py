@@ -32,7 +32,7 @@ def read_flags(arguments=None):
         "text_classification",
         __doc__,
         data="CSV, TSV or JSONL file; without it, film reviews",
-        model="directory or hub id of an encoder; without it, MiniLM",
+        model="directory or hub id to begin with; without it, MiniLM",
         epochs=1,
         batch_size=32,
         learning_rate=1e-4,

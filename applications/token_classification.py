@@ -43,7 +43,7 @@ def read_flags(arguments=None):
         "token_classification",
         __doc__,
         data="file in CoNLL's columns; without it, tweets",
-        model="directory or hub id of an encoder; without it, MiniLM",
+        model="directory or hub id to begin with; without it, MiniLM",
         epochs=4,
         batch_size=16,
         learning_rate=3e-4,

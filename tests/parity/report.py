@@ -39,7 +39,7 @@ def main():
     for family, cases in CASES.items():
         compare = functools.partial(comparison.compare, family)
         rows[family] = len(cases), largest_distances(cases, compare)
-    rows["bert, task heads"] = (
+    rows["task heads of all families"] = (
         len(HEADS),
         largest_distances(HEADS, comparison.compare_head),
     )

@@ -92,7 +92,7 @@ class RereadingBody(T5Model):
     """An encoder-decoder whose decoder reads the text too, one place behind.
 
     As of T5's classes for whole texts: at each place it knows the tokens before, and
-    from the encoder all of them.
+    from the encoder all of them. Attributes as of `EncoderBody`.
     """
 
     input_names = BertModel.input_names
