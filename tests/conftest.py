@@ -3,7 +3,6 @@
 import gc
 import importlib.util
 import os
-import sys
 
 # TensorFlow and the hub's client read these when they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,43 +18,31 @@ import pytest
 def pytest_configure(config):
     """`-m parity` without its references is an error, and not a hundred tests skipped.
 
-    Elsewhere the modules that compare with them skip themselves.
+    Elsewhere the modules that compare with them skip themselves. And there XLA leaves
+    out LLVM's optimisation, which takes half of the time in which it compiles a tiny
+    model; `-m parity` compiles as everybody does.
     """
-    if not _is_hurried(config):
-        for name in ("peft", "torch", "transformers"):
-            if importlib.util.find_spec(name) is None:
-                raise pytest.UsageError(f"-m parity needs {name}: use make parity.")
+    if config.option.markexpr != "parity":
+        # XLA reads this when it compiles for the first time.
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
         return
-    # LLVM's optimisation takes half of the time in which XLA compiles a tiny model. XLA
-    # reads this when it compiles for the first time.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    for name in ("peft", "torch", "transformers"):
+        if importlib.util.find_spec(name) is None:
+            raise pytest.UsageError(f"-m parity needs {name}: use make parity.")
 
 
-def pytest_collection_finish(session):
-    """What was imported is no garbage, and tf.data takes pipelines as they are."""
+def pytest_ignore_collect(collection_path, config):
+    """Modules of which nothing is selected are not imported: torch takes seconds."""
+    if "not parity" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if "\npytestmark = pytest.mark.parity\n" in text else None
+
+
+def pytest_collection_finish():
+    """What was imported is no garbage."""
     gc.collect()
     gc.freeze()
-    if _is_hurried(session.config) and "tensorflow" in sys.modules:
-        _start_pipelines_fast()
-
-
-def _is_hurried(config):
-    """Whether what optimises programs and pipelines is left out.
-
-    It takes longer than anything that is tiny takes to run. `-m parity` has it all.
-    """
-    return config.option.markexpr != "parity"
-
-
-def _start_pipelines_fast():
-    """Leaves out the rewriting of tf.data, a quarter of a second for each iterator."""
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False
-    options.autotune.enabled = False
-    iterate = tf.data.Dataset.__iter__
-    tf.data.Dataset.__iter__ = lambda self: iterate(self.with_options(options))
 
 
 @pytest.fixture(scope="module")
