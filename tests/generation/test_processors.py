@@ -284,19 +284,21 @@ def test_eager_graph_and_xla_agree():
             np.testing.assert_allclose(eager, other, rtol=1e-5, atol=1e-5)
 
 
+OF_ANY_SHAPE = [  # logits, and a State
+    tf.TensorSpec([None, 20]),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None, None], tf.bool),
+    tf.TensorSpec([], tf.int32),
+    tf.TensorSpec([], tf.int32),
+]
+
+
 def test_shapes_may_be_unknown():
     rng = np.random.default_rng(0)
     state, logits = state_of(sentences(rng, 4), prompt=9), random_logits(rng, 4, 20)
     chain = processors.of(EVERYTHING, vocab_size=20)
-    specs = [
-        tf.TensorSpec([None, 20]),
-        tf.TensorSpec([None, None], tf.int32),
-        tf.TensorSpec([None, None], tf.bool),
-        tf.TensorSpec([], tf.int32),
-        tf.TensorSpec([], tf.int32),
-    ]
 
-    @tf.function(input_signature=specs)
+    @tf.function(input_signature=OF_ANY_SHAPE)
     def step(logits, *state):
         logits = processors.apply(chain, logits, State(*state))
         return logits, processors.sampling.draw(logits, 3, step=state[-1])
@@ -314,8 +316,12 @@ def test_padding_changes_nothing():
     neutral = EVERYTHING.replace(max_new_tokens=20, forced_bos_token_id=None)
     chain = processors.of(neutral, vocab_size=20)
 
-    def process(logits, state):
-        return processors.apply(chain, logits, state)
+    @tf.function(input_signature=OF_ANY_SHAPE)
+    def process(logits, *state):
+        return processors.apply(chain, logits, State(*state))
+
+    def run(logits, state):
+        return process(logits, *map(tf.convert_to_tensor, state)).numpy()
 
     for case in range(20):
         rows = sentences(rng, 5)
@@ -323,11 +329,11 @@ def test_padding_changes_nothing():
         rows = [row if len(row) > 3 else [*row, 1, 1, 1] for row in rows]
         logits = random_logits(rng, 5, 20)
         pad = int(rng.integers(0, 20))
-        together = run(process, logits, state_of(rows, prompt=prompts, pad=pad))
+        together = run(logits, state_of(rows, prompt=prompts, pad=pad))
         for i, row in enumerate(rows):
             alone = state_of([row], prompt=prompts - 9 + len(row))
             np.testing.assert_allclose(
-                together[i], run(process, logits[i : i + 1], alone)[0], atol=1e-5
+                together[i], run(logits[i : i + 1], alone)[0], atol=1e-5
             )
 
 
