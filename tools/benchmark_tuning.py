@@ -59,8 +59,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--tuner", default="random")
-    trials = parser.parse_args(arguments).trials
-    tuner = parser.parse_args(arguments).tuner
+    flags = parser.parse_args(arguments)
     texts = ["the film was good", "a dull plot", "very great", "poor and bad"] * 8
     examples = ExampleSet(texts, ["good", "bad", "good", "bad"] * 8)
     sizes = []
@@ -84,16 +83,19 @@ def main(arguments=None):
             hypermodel,
             examples,
             Path(place, "search"),
-            tuner=tuner,
-            trials=trials,
+            tuner=flags.tuner,
+            trials=flags.trials,
+            logs=Path(place, "logs"),  # as `zoo tune` has them
             on_end=note,
         )
-    first, last = sizes[min(WARM, len(sizes)) - 1], sizes[-1]
+    behind = sizes[min(WARM, len(sizes)) - 1 :]
+    first, most = behind[0], max(behind)
     found = {
         "trials": len(sizes),
         "mib_after_trial_5": round(first / 2**20, 1),
-        "mib_at_the_end": round(last / 2**20, 1),
-        "growth": round(last / first - 1, 4),
+        "mib_at_most_after_it": round(most / 2**20, 1),
+        "mib_at_the_end": round(sizes[-1] / 2**20, 1),
+        "growth": round(most / first - 1, 4),
     }
     print(json.dumps(found))
     return found

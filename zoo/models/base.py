@@ -8,9 +8,12 @@ import tensorflow as tf
 
 from zoo.errors import InputError
 from zoo.layers.attention import soft_cap, watched_attention
+from zoo.layers.graph_lifetime import let_graphs_go
 from zoo.layers.linear import Linear, multiply
 from zoo.models.lora import AdaptableModel
 from zoo.training.chunked_cross_entropy import Head
+
+let_graphs_go()  # of models that are gone: of a notebook, of the trials of a search
 
 
 class TransformerModel(AdaptableModel):
