@@ -16,6 +16,7 @@ from zoo.tasks.question_answerer import QuestionAnswerer
 from zoo.tasks.spans import bare_spans
 from zoo.tasks.task import Task
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
 
 WORDS = "a bad dull film is it no not poor the very was 😀 .".split()
 GOOD = ["good", "great", "fine"]

@@ -65,7 +65,7 @@ def test_vocab_json_with_merges_txt(byte_level, strings):
 ALPHABET = sorted(ByteLevel.alphabet())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_set_of_merges_gives_the_ids_of_the_reference(compare, data):
     """Also merges that no training makes: unreachable pieces, two ways to one piece."""
