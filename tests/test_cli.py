@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import zoo
 from tests.generation.talking import CHATML, END, talking
 from zoo import cli
-from zoo.cli import conversation, terminal
+from zoo.cli import conversation, terminal, writing
 from zoo.errors import InputError
 from zoo.generation import Sequence
 from zoo.models import GPTModel
@@ -39,10 +39,25 @@ def directory(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def loaded():
+    """Models that commands have loaded: what is compiled for one serves the next."""
+    return {}
+
+
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, loaded):
     """Runs a command in this process; programs are not compiled, which takes longer."""
     monkeypatch.setattr("zoo.generation.generator.jit_compile", lambda *_, **__: False)
+    load = writing._load
+
+    def load_once(source, *, console, **options):
+        key = (str(source), *sorted(options.items()))
+        if key not in loaded:
+            loaded[key] = load(source, console=console, **options)
+        return loaded[key]
+
+    monkeypatch.setattr(writing, "_load", load_once)
 
     def run(*arguments, **options):
         return CliRunner().invoke(cli.app, [str(a) for a in arguments], **options)

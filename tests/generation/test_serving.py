@@ -92,7 +92,9 @@ def test_windows_processors_and_several_ends_are_served(models, tmp_path):
     assert served(text=tf.zeros([0], tf.string)) == []
 
 
-@pytest.mark.parametrize("kind", ["learned", "t5"])
+@pytest.mark.parametrize(
+    "kind", ["t5", pytest.param("learned", marks=pytest.mark.parity)]
+)
 def test_a_seed_gives_what_generate_draws_for_the_prompt_alone(models, kind, tmp_path):
     options = {"do_sample": True, "top_k": 20, "top_p": 0.9, "max_new_tokens": 8}
     model = models[kind]
