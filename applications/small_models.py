@@ -24,11 +24,17 @@ def llama_config(tokenizer, *, hidden_size, layers, length):
 
 
 def t5_config(tokenizer, *, hidden_size, layers):
-    """A T5 1.1, of so many blocks in each half; arguments as of `llama_config`."""
+    """A T5 1.1, of so many blocks in each half; arguments as of `llama_config`.
+
+    Tokens are drawn as T5's are, with a deviation of 1. At 0.02 they are lost beside
+    what attention adds to them: after 650 steps of span corruption the loss was 6.38
+    nats, which is that of frequencies alone, where 1 gave 6.01 (0.3: 6.18).
+    """
     return TransformerConfig(
         model_type="t5",
         hidden_act="gelu_new",
         position="relative",
+        embedding_initializer_range=1.0,
         attention_scale=1.0,
         decoder_start_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,

@@ -102,6 +102,8 @@ class TransformerConfig:
             `final_dropout_prob`: after the last norm. `classifier_dropout`: before a
             task head; None: `hidden_dropout_prob`.
         initializer_range: Standard deviation of new weights.
+        embedding_initializer_range: That of the token table; None: the same. T5 has 1:
+            at 0.02 its tokens are lost beside what attention adds to them.
         pad_token_id, bos_token_id, eos_token_id, decoder_start_token_id: Ids or None;
             `eos_token_id` may be several.
         id2label: Labels of a classification head, in order; None where there is none.
@@ -168,6 +170,7 @@ class TransformerConfig:
     final_dropout_prob: float = 0.0
     classifier_dropout: float | None = None
     initializer_range: float = 0.02
+    embedding_initializer_range: float | None = None
 
     pad_token_id: int | None = None
     bos_token_id: int | None = None
@@ -245,6 +248,7 @@ class TransformerConfig:
             "layer_norm_eps",
             "rope_theta",
             "initializer_range",
+            "embedding_initializer_range",
             "attn_logit_softcapping",
             "final_logit_softcapping",
         ):

@@ -1,5 +1,6 @@
-"""Outlines of models: shapes without memory, equal to those of the model itself."""
+"""How weights begin; outlines of models: shapes without memory, equal to its own."""
 
+import numpy as np
 import pytest
 
 from zoo.config import TransformerConfig
@@ -53,6 +54,17 @@ def test_uninitialised_weights_are_zeros_until_they_are_filled():
     assert not model.embeddings.tokens.weight.numpy().any()
     model = GPTModel(TransformerConfig(**SMALL))
     assert model.embeddings.tokens.weight.numpy().any()
+
+
+def test_the_token_table_may_be_drawn_by_itself():
+    sizes = {**SMALL, "vocab_size": 2_000, "position": "learned"}
+    for own, expected in ((None, 0.1), (1.0, 1.0)):
+        config = TransformerConfig(
+            **sizes, initializer_range=0.1, embedding_initializer_range=own
+        )
+        tables = GPTModel(config).embeddings
+        found = [x.weight.numpy().std() for x in (tables.tokens, tables.positions)]
+        np.testing.assert_allclose(found, [expected, 0.1], rtol=0.05)
 
 
 def shapes(model):

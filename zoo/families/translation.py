@@ -34,8 +34,13 @@ HARMLESS = frozenset(
 
 
 # Fields that no config.json needs to say: the class settles the first, the tensors
-# that are there the second, and only new weights depend on the third.
-UNWRITTEN = ("model_type", "pooler", "initializer_range")
+# that are there the second, and only new weights depend on the others.
+UNWRITTEN = (
+    "model_type",
+    "pooler",
+    "initializer_range",
+    "embedding_initializer_range",
+)
 
 MAX_LABELS = 1 << 16
 

@@ -62,7 +62,8 @@ class Embeddings(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config = TransformerConfig.of(config)
         width, options = config.embedding_size, {"dtype": self.dtype_policy}
-        self.tokens = self._table(config.vocab_size, "tokens")
+        drawn = config.embedding_initializer_range or config.initializer_range
+        self.tokens = self._table(config.vocab_size, "tokens", stddev=drawn)
         self.positions = self.token_types = self.norm = self.projection = None
         if config.position == "learned":
             self.positions = self._table(config.max_position_embeddings, "positions")
@@ -76,11 +77,11 @@ class Embeddings(keras.layers.Layer):
             )
         self.dropout = Dropout(config.embedding_dropout_prob, **options)
 
-    def _table(self, rows, name):
+    def _table(self, rows, name, stddev=None):
         return Embedding(
             rows,
             self.config.embedding_size,
-            stddev=self.config.initializer_range,
+            stddev=stddev or self.config.initializer_range,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -27,7 +27,7 @@ logger = logging.getLogger("zoo")
 # of a checkpoint decide.
 SETTLED_ELSEWHERE = frozenset(
     "model_type pooler tie_word_embeddings classifier_dropout initializer_range "
-    "id2label problem_type sequence_head".split()
+    "embedding_initializer_range id2label problem_type sequence_head".split()
 )
 
 
