@@ -37,6 +37,7 @@ def draw_trials(path, results, metric):
         places = [result.number for result in failed]
         first.plot(places, [lowest] * len(failed), "x", color="red", label="failed")
     first.set(xlabel="trial", ylabel=metric)
+    first.xaxis.get_major_locator().set_params(integer=True)
     first.legend(fontsize="small")
     for axis, name in zip(axes[1:], names, strict=False):
         pairs = [(r.values[name], r.score) for r in good if name in r.values]
@@ -44,6 +45,7 @@ def draw_trials(path, results, metric):
         if name == "learning_rate":
             axis.plot(*zip(*pairs, strict=True), "o") if pairs else None
             axis.set_xscale("log")
+            axis.tick_params(axis="x", which="both", rotation=45, labelsize="small")
         else:
             spots = [values.index(value) for value, _ in pairs]
             axis.plot(spots, [score for _, score in pairs], "o")
