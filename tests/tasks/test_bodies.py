@@ -81,6 +81,17 @@ def test_the_last_token_sums_a_text_up_wherever_padding_is(classifier):
     assert np.isfinite(classifier(nothing)).all()
 
 
+def test_where_positions_have_no_end_a_text_may_be_as_long_as_is_asked_for(rereader):
+    positions = rereader.config.max_position_embeddings
+    assert rereader.max_length == positions  # where nobody says otherwise
+    rereader.max_length = positions + 3
+    try:
+        found = rereader.encode({"text": tf.constant(["good " * 2 * positions])})
+        assert found["input_ids"].row_lengths().numpy() == [positions + 3]
+    finally:
+        rereader.max_length = None
+
+
 @pytest.mark.parametrize(
     ("marks", "ids", "end"),
     [

@@ -125,12 +125,6 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
     # --- Strings to ids ---------------------------------------------------------------
 
     @property
-    def longest(self):
-        if self.config.position == "relative":
-            return 1 << 20  # no table of positions ends; attention grows
-        return super().longest
-
-    @property
     def target_length(self):
         """Most tokens of a target; longer ones are cut."""
         return self._target_length or self.max_length

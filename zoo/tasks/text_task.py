@@ -49,6 +49,8 @@ class TextTask(Form, KeptSettings):
     @property
     def longest(self):
         """Tokens that the model has positions for."""
+        if self.config.position == "relative":
+            return 1 << 20  # no table of positions ends; attention grows
         return self.config.max_position_embeddings
 
     @property
@@ -57,7 +59,8 @@ class TextTask(Form, KeptSettings):
         limits = [self.longest]
         if self.has_tokenizer:
             limits.append(self.tokenizer.model_max_length)
-        own = self.usual_length if self._max_length is None else self._max_length
+        usual = self.usual_length or self.config.max_position_embeddings
+        own = usual if self._max_length is None else self._max_length
         return min(x for x in (*limits, own) if x is not None)
 
     @max_length.setter
