@@ -137,7 +137,7 @@ def main(arguments=None):
     pretrain_seconds = time.perf_counter() - began
 
     classifier = TextClassifier.from_pretrained(source, labels=labels)
-    classifier.max_length = min(flags.max_length, classifier.max_length)
+    classifier.limit_length(flags.max_length)
     classifier.compile(learning_rate=flags.learning_rate)
     curve, fit_began = Curve(), time.perf_counter()
     classifier.fit(

@@ -132,7 +132,7 @@ def main(arguments=None):
     began = time.perf_counter()  # downloads are over, unless the model is on a hub
 
     model = QuestionAnswerer.from_pretrained(source)
-    model.max_length = min(flags.max_length, model.config.max_position_embeddings)
+    model.limit_length(flags.max_length)
     model.doc_stride = flags.doc_stride
     model.compile(learning_rate=flags.learning_rate)
 

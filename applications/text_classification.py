@@ -61,7 +61,7 @@ def main(arguments=None):
     began = time.perf_counter()  # downloads are over, unless the model is on a hub
 
     classifier = TextClassifier.from_pretrained(source, labels=labels)
-    classifier.max_length = min(flags.max_length, classifier.max_length)
+    classifier.limit_length(flags.max_length)
     classifier.compile(learning_rate=flags.learning_rate)
     untrained = classifier.measure(held_out)
 

@@ -115,7 +115,7 @@ def main(arguments=None):
     began = time.perf_counter()  # downloads are over, unless the model is on a hub
 
     tagger = TokenClassifier.from_pretrained(source, labels=labels, crf=flags.crf)
-    tagger.max_length = min(flags.max_length, tagger.max_length)
+    tagger.limit_length(flags.max_length)
     tagger.compile(learning_rate=flags.learning_rate)
     untrained = tagger.measure(held_out)
 

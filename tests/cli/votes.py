@@ -27,7 +27,7 @@ class Votes(Form, keras.Model):
     show, _hint = TextClassifier.show, TextClassifier._hint
     _numbers_by_name = TextClassifier._numbers_by_name
     _listed = TextClassifier._listed
-    max_length, has_tokenizer = 16, False
+    has_tokenizer = False
     new_weights: tuple = ()
 
     def __init__(self, labels, **kwargs):
@@ -42,6 +42,9 @@ class Votes(Form, keras.Model):
 
     def call(self, x, training=None):
         return self.dense(x)
+
+    def limit_length(self, length):
+        """Words are counted, however many."""
 
     def get_config(self):
         return {"labels": list(self.labels)}

@@ -332,8 +332,7 @@ class Material:
         else:
             model = self.kind.from_pretrained(self.source(settings), dtype, **options)
         if (length := settings.get("max_length")) is not None:
-            model.max_length = None  # whatever the checkpoint was cut to before
-            model.max_length = min(length, model.max_length)
+            model.limit_length(length)
         return model
 
 

@@ -73,6 +73,14 @@ class TextTask(Form, KeptSettings):
             )
         self._max_length = value
 
+    def limit_length(self, length):
+        """Has inputs cut to so many tokens, whatever the checkpoint was cut to before.
+
+        Where the model takes fewer, to these.
+        """
+        self.max_length = None
+        self.max_length = min(length, self.max_length)
+
     @property
     def has_tokenizer(self):
         return self._tokenizer is not None or bool(self._tokenizer_files)

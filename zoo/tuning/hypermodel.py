@@ -68,8 +68,7 @@ class TaskHyperModel(keras_tuner.HyperModel):
         keras.utils.set_random_seed(self.seed)
         model = self._fresh(values) if self.new_weights else self._loaded(values)
         if self.max_length is not None:
-            model.max_length = None  # whatever the checkpoint was cut to before
-            model.max_length = min(self.max_length, model.max_length)
+            model.limit_length(self.max_length)
         self._freeze(model, values["freeze"])
         decay = values["layer_decay"]
         model.compile(
