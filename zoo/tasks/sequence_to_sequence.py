@@ -110,6 +110,7 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
             num_attention_heads=max(1, hidden_size // 64),
             intermediate_size=hidden_size * 2,
             embedding_initializer_range=1.0,
+            tie_word_embeddings=False,  # logits of such rows would be far too large
             feedforward="gated",
             hidden_act="gelu_new",
             pad_token_id=tokenizer.pad_token_id,
