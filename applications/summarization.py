@@ -31,7 +31,7 @@ from zoo.tasks.text_scores import summary_scores
 
 def read_flags(arguments=None):
     parser = new_parser(
-        "summarization", __doc__, epochs=1, max_length=96, target_length=24
+        "summarization", __doc__, epochs=2, max_length=96, target_length=24
     )
     return parser.parse_args(arguments)
 

@@ -31,7 +31,7 @@ from zoo.tasks.text_scores import translation_scores
 
 def read_flags(arguments=None):
     parser = new_parser(
-        "translation", __doc__, epochs=2, max_length=48, target_length=48
+        "translation", __doc__, epochs=4, max_length=48, target_length=48
     )
     parser.add_argument(
         "--language", choices=("de", "zh"), default="de", help="of the default data"

@@ -21,15 +21,15 @@ def new_parser(name, about, *, epochs, max_length, target_length):
         data="CSV, TSV or JSONL file of pairs; without it, sample data",
         model="directory or hub id of a T5; without it, a new small one",
         epochs=epochs,
-        batch_size=64,
+        batch_size=32,
         learning_rate=2e-3,
         examples="pairs",
     )
     add = parser.add_argument
     add("--source-column", default="source", help="column of what is read")
     add("--target-column", default="target", help="column of what is to be written")
-    add("--hidden-size", type=positive, default=192, help="of a new model")
-    add("--layers", type=positive, default=3, help="of each half of a new model")
+    add("--hidden-size", type=positive, default=128, help="of a new model")
+    add("--layers", type=positive, default=2, help="of each half of a new model")
     add("--vocab-size", type=positive, default=8000, help="of a new model")
     add("--max-length", type=positive, default=max_length, help="tokens of a source")
     add("--target-length", type=positive, default=target_length, help="of a target")
