@@ -38,7 +38,7 @@ def start_sleeper(seconds, log):
 
 
 def start_eater(size):
-    held = []
+    held = [len(bytearray(os.urandom(1)) * 2 * size)]  # a peak that is over
 
     def run(count):
         held.append(bytearray(os.urandom(1)) * size)
