@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from tests.generation.tiny import TEXTS, make, prompts, with_texts
+from tests.generation.tiny import TEXTS, make, prompts, reference_models, with_texts
 from zoo.errors import ConfigError
 from zoo.generation.config import GenerationConfig
 from zoo.generation.contrastive import ContrastiveSearch
@@ -55,12 +55,7 @@ def cases():
 
 @pytest.fixture(scope="module")
 def references():
-    """The models of the reference, run as graphs: seconds and not a minute."""
-    found = {}
-    for name, kind in MODELS.items():
-        found[name] = kind.from_pretrained(TESTS / "fixtures" / "golden" / name)
-        found[name]._generator.jit_compile = False
-    return found
+    return reference_models(MODELS)
 
 
 @pytest.mark.parametrize(("name", "i"), list(cases()))

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 import zoo
+from tests.generation.tiny import reference_models
 
 TESTS = pathlib.Path(__file__).parents[1]
 GOLDEN = json.loads((TESTS / "generation" / "golden" / "diverse_beam.json").read_text())
@@ -27,12 +28,7 @@ def cases():
 
 @pytest.fixture(scope="module")
 def references():
-    """The models of the reference, run as graphs: seconds and not a minute."""
-    found = {}
-    for name, kind in MODELS.items():
-        found[name] = kind.from_pretrained(TESTS / "fixtures" / "golden" / name)
-        found[name]._generator.jit_compile = False
-    return found
+    return reference_models(MODELS)
 
 
 @pytest.mark.parametrize(("name", "i"), list(cases()))

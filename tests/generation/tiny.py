@@ -1,5 +1,7 @@
 """Tiny random models that write, with clear preferences, and tokenizers for them."""
 
+import pathlib
+
 import keras
 import tensorflow as tf
 import tokenizers
@@ -8,6 +10,7 @@ from zoo.config import TransformerConfig
 from zoo.models import GPTModel, T5Model
 from zoo.tokenizers import Tokenizer
 
+GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 SIZE = 40  # tokens of a vocabulary without texts
 SIZES = {
     "vocab_size": SIZE,
@@ -124,3 +127,15 @@ def by_hand(model, prompt, count, ends=()):
         if written[-1] in ends:
             break
     return written
+
+
+def reference_models(kinds):
+    """The models of the reference, run as graphs: seconds and not a minute.
+
+    Args:
+        kinds: Name of a directory of fixtures -> class.
+    """
+    found = {name: kind.from_pretrained(GOLDEN / name) for name, kind in kinds.items()}
+    for model in found.values():
+        model._generator.jit_compile = False
+    return found
