@@ -62,8 +62,9 @@ class Embeddings(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config = TransformerConfig.of(config)
         width, options = config.embedding_size, {"dtype": self.dtype_policy}
-        drawn = config.embedding_initializer_range or config.initializer_range
-        self.tokens = self._table(config.vocab_size, "tokens", stddev=drawn)
+        self.tokens = self._table(
+            config.vocab_size, "tokens", config.embedding_initializer_range
+        )
         self.positions = self.token_types = self.norm = self.projection = None
         if config.position == "learned":
             self.positions = self._table(config.max_position_embeddings, "positions")
