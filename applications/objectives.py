@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from applications.ngrams import preceded
-from applications.small_models import bert_config, llama_config, t5_config
+from applications.small_models import llama_config, nomic_bert_config, t5_config
 from zoo import GPTModel, MaskedLM, T5Model
 from zoo.data.masking import masked_batches
 from zoo.data.span_corruption import span_batches
@@ -99,11 +99,11 @@ def new_t5(tokenizer, *, hidden_size, layers, length):
 
 
 def new_masked_lm(tokenizer, **sizes):
-    return MaskedLM(bert_config(tokenizer, **sizes))
+    return MaskedLM(nomic_bert_config(tokenizer, **sizes))
 
 
 def new_electra(tokenizer, **sizes):
-    return ReplacedTokenDetection(bert_config(tokenizer, **sizes))
+    return ReplacedTokenDetection(nomic_bert_config(tokenizer, **sizes))
 
 
 OBJECTIVES = {

@@ -1,7 +1,7 @@
 """Pretrain a small Transformer from raw text, beside an LSTM and a 5-gram model.
 
     python -m applications.pretrain                        # GPT, public speeches
-    python -m applications.pretrain --objective masked       # BERT
+    python -m applications.pretrain --objective masked       # as BERT
     python -m applications.pretrain --objective span         # T5
     python -m applications.pretrain --objective replaced     # ELECTRA
     python -m applications.pretrain --data book.txt "more/*.jsonl" --text-column body
@@ -40,7 +40,7 @@ def read_flags(arguments=None):
     parser = RecipeParser(
         "pretrain",
         __doc__,
-        epochs=1,
+        epochs=3,
         batch_size=8,
         learning_rate=2e-3,
         examples="rows",

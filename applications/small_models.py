@@ -18,6 +18,8 @@ def llama_config(tokenizer, *, hidden_size, layers, length):
         position="rotary",
         max_position_embeddings=length,
         tie_word_embeddings=True,
+        norm="rms",
+        norm_bias=False,
         **_sizes(tokenizer, hidden_size, layers),
         **_gated(hidden_size),
     )
@@ -38,18 +40,40 @@ def t5_config(tokenizer, *, hidden_size, layers):
         attention_scale=1.0,
         decoder_start_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
+        norm="rms",
+        norm_bias=False,
         **_sizes(tokenizer, hidden_size, layers),
         **_gated(hidden_size),
     )
 
 
-def bert_config(tokenizer, *, hidden_size, layers, length, **others):
-    """A BERT; arguments as of `llama_config`, others as of TransformerConfig."""
-    own = {"norm_place": "post", "embedding_norm": True, "type_vocab_size": 2}
+def nomic_bert_config(tokenizer, *, hidden_size, layers, length, **others):
+    """A BERT with rotary positions and gated layers, as Nomic's is.
+
+    One of the same size whose positions are a learnt table stays at the frequencies of
+    tokens when it learns to fill masks from nothing: 5.89 nats after 1,310 steps and
+    5.84 after 5,240, where this one is at 4.57 after 1,309.
+
+    Args:
+        others: As of TransformerConfig; the rest as of `llama_config`.
+    """
+    own = {
+        "hidden_act": "silu",
+        "position": "rotary",
+        "norm_place": "post",
+        "layer_norm_eps": 1e-12,
+        "embedding_norm": True,
+        "type_vocab_size": 2,
+    }
     return TransformerConfig(
-        model_type="bert",
+        model_type="nomic_bert",
         max_position_embeddings=length,
-        **{**_sizes(tokenizer, hidden_size, layers), **own, **others},
+        **{
+            **_sizes(tokenizer, hidden_size, layers),
+            **_gated(hidden_size),
+            **own,
+            **others,
+        },
     )
 
 
@@ -65,10 +89,8 @@ def _sizes(tokenizer, hidden_size, layers):
 
 
 def _gated(hidden_size):
-    """What Llama and T5 1.1 have in common."""
+    """Gated feed-forward layers, and no biases in blocks."""
     return {
-        "norm": "rms",
-        "norm_bias": False,
         "feedforward": "gated",
         "attention_bias": False,
         "mlp_bias": False,

@@ -13,6 +13,7 @@ BERT = {
     "vocab_size": 67,
     "max_position_embeddings": 19,
 }
+NOMIC_BERT = {**BERT, "hidden_act": "silu"}
 GPT2 = {
     "n_embd": 24,
     "n_layer": 2,
@@ -117,6 +118,23 @@ CASES = {
             "num_hidden_layers": 4,
             "hidden_act": "tanh",
             "tie_word_embeddings": False,
+        },
+    },
+    "nomic_bert": {
+        "plain": NOMIC_BERT,
+        "three token types, odd head size, gelu, large epsilon": {
+            **NOMIC_BERT,
+            "head_dim": 10,
+            "type_vocab_size": 3,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 0.03,
+        },
+        "yarn, one head, narrow, one layer": {
+            **NOMIC_BERT,
+            **ROTARY["yarn"],
+            "num_attention_heads": 1,
+            "intermediate_size": 7,
+            "num_hidden_layers": 1,
         },
     },
     "gpt2": {
@@ -272,6 +290,16 @@ LABELS = {"id2label": {0: "bad", 1: "fair", 2: "good"}}
 HEADS = {
     "classifier": ("bert", "sequence_classification", {**BERT, **LABELS}),
     "token classifier": ("bert", "token_classification", {**BERT, **LABELS}),
+    "nomic_bert classifier": (
+        "nomic_bert",
+        "sequence_classification",
+        {**NOMIC_BERT, **LABELS},
+    ),
+    "nomic_bert token classifier": (
+        "nomic_bert",
+        "token_classification",
+        {**NOMIC_BERT, **LABELS},
+    ),
     **{
         f"{family} {name}": (
             family,
@@ -314,6 +342,12 @@ HEADS = {
         "bert",
         "masked_lm",
         {**BERT, "num_attention_heads": 2, "layer_norm_eps": 0.03},
+    ),
+    "nomic_bert masked LM": ("nomic_bert", "masked_lm", NOMIC_BERT),
+    "nomic_bert masked LM, untied": (
+        "nomic_bert",
+        "masked_lm",
+        {**NOMIC_BERT, "tie_word_embeddings": False},
     ),
     "masked LM, untied": ("bert", "masked_lm", {**BERT, "tie_word_embeddings": False}),
 }

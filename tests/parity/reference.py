@@ -9,6 +9,7 @@ import inspect
 import numpy as np
 import torch
 import transformers
+from transformers.core_model_loading import revert_weight_conversion
 
 from zoo.families import FAMILIES
 
@@ -211,9 +212,8 @@ def run_reference(model, inputs, labels):
         "states": states_of(out),
         "loss": loss.item(),
         "gradients": {
-            name: weight.grad.numpy()
-            for name, weight in model.named_parameters()
-            if weight.grad is not None
+            name: gradient.numpy()
+            for name, gradient in by_names_of_files(model).items()
         },
     }
 
@@ -221,3 +221,13 @@ def run_reference(model, inputs, labels):
 def valid_rows(inputs):
     """Rows with at least one valid token, bool `[B]`."""
     return output_mask(inputs).any(1)
+
+
+def by_names_of_files(model):
+    """The gradient of each tensor of its checkpoints, which may be named otherwise."""
+    gradients = {
+        name: weight.grad
+        for name, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    return revert_weight_conversion(model, gradients)

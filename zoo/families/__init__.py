@@ -8,12 +8,13 @@ from zoo.families.family import Family
 from zoo.families.gpt2 import GPT2
 from zoo.families.llama import LLAMA
 from zoo.families.mistral import MISTRAL
+from zoo.families.nomic_bert import NOMIC_BERT
 from zoo.families.qwen2 import QWEN2
 from zoo.families.t5 import MT5, T5, UMT5
 
 FAMILIES = {
     family.model_type: family
-    for family in (BERT, GPT2, LLAMA, MISTRAL, QWEN2, T5, MT5, UMT5)
+    for family in (BERT, NOMIC_BERT, GPT2, LLAMA, MISTRAL, QWEN2, T5, MT5, UMT5)
 }
 
 __all__ = ["FAMILIES", "Family", "family_for", "family_named"]

@@ -46,6 +46,23 @@ LAYER = "bert.encoder.layer.{i}"
 BLOCK = "encoder.blocks.{i}"
 
 
+def masked_lm_rows(norm):
+    """The head that fills masks; `norm` is what the family calls its norm."""
+    return (
+        *linear("transform", "cls.predictions.transform.dense"),
+        *linear("transform_norm", f"cls.predictions.transform.{norm}"),
+        Row("lm_head.weight", "cls.predictions.decoder.weight"),
+        # `transformers` adds the second alone, and ties the first to it or lets it
+        # go stale. Checkpoints have either or both.
+        Row(
+            "lm_head.bias",
+            ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+            Repeated(),
+            written=lambda config: 1 if config.tie_word_embeddings else 2,
+        ),
+    )
+
+
 TABLE = WeightTable(
     base=(
         Row("embeddings.tokens.weight", "bert.embeddings.word_embeddings.weight"),
@@ -78,19 +95,7 @@ TABLE = WeightTable(
         "pooler": linear("pooler", "bert.pooler.dense"),
         "classifier": linear("classifier", "classifier"),
         "crf": CHAIN,
-        "masked_lm": (
-            *linear("transform", "cls.predictions.transform.dense"),
-            *linear("transform_norm", "cls.predictions.transform.LayerNorm"),
-            Row("lm_head.weight", "cls.predictions.decoder.weight"),
-            # `transformers` adds the second alone, and ties the first to it or lets it
-            # go stale. Checkpoints have either or both.
-            Row(
-                "lm_head.bias",
-                ("cls.predictions.bias", "cls.predictions.decoder.bias"),
-                Repeated(),
-                written=lambda config: 1 if config.tie_word_embeddings else 2,
-            ),
-        ),
+        "masked_lm": masked_lm_rows("LayerNorm"),
         "next_sentence": linear("next_sentence", "cls.seq_relationship"),
         "qa_outputs": linear("qa_outputs", "qa_outputs"),
     },
