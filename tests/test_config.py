@@ -46,6 +46,11 @@ def test_a_configuration_survives_json():
     )
     assert TransformerConfig.of(config.to_dict()) == config
     assert config.replace(vocab_size=7).vocab_size == 7
+    assert config.replace(hidden_size=2 * config.hidden_size).embedding_size == (
+        2 * config.hidden_size
+    )
+    factorised = config.replace(embedding_size=4)
+    assert factorised.replace(hidden_size=2 * config.hidden_size).embedding_size == 4
     assert hash(config.replace(rope_scaling=None)) is not None
 
 

@@ -411,7 +411,13 @@ class TransformerConfig:
         return self.sliding_window if sliding else None
 
     def replace(self, **changes) -> "TransformerConfig":
-        """A copy with these fields changed."""
+        """A copy with these fields changed.
+
+        `embedding_size` goes with `hidden_size` where the two are one; other sizes that
+        a configuration settles itself, such as `head_dim`, stay as they are.
+        """
+        if self.embedding_size == self.hidden_size and "hidden_size" in changes:
+            changes = {"embedding_size": None, **changes}
         return TransformerConfig.from_dict({**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, Any]:

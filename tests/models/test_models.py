@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import tiny_configs
 from tests.models.conftest import inputs_for, make, random_ids
 from zoo.config import TransformerConfig
-from zoo.errors import InputError
+from zoo.errors import ConfigError, InputError
 from zoo.models import BertModel, GPTModel, T5Model
 
 
@@ -204,3 +205,9 @@ def test_configurations_come_as_dictionaries_too():
     config = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
     for cls in (BertModel, GPTModel, T5Model):
         assert cls(config).config == TransformerConfig(**config)
+
+
+def test_a_narrower_token_table_cannot_be_the_head_of_a_language_model():
+    config = tiny_configs.llama(7, embedding_size=8, tie_word_embeddings=True)
+    with pytest.raises(ConfigError, match=r"embedding_size=8 and hidden_size=16"):
+        GPTModel(config)

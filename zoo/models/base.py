@@ -6,7 +6,7 @@ import re
 import keras
 import tensorflow as tf
 
-from zoo.errors import InputError
+from zoo.errors import ConfigError, InputError
 from zoo.layers.attention import soft_cap, watched_attention
 from zoo.layers.graph_lifetime import let_graphs_go
 from zoo.layers.linear import Linear, multiply
@@ -154,8 +154,18 @@ class TransformerModel(AdaptableModel):
 
 
 def language_model_head(config, dtype):
-    """The head of its own that an untied model has, or None."""
+    """The head of its own that an untied model has, or None.
+
+    Raises:
+        ConfigError: if the token table is to be the head, but is not as wide.
+    """
     if config.tie_word_embeddings:
+        if config.embedding_size != config.hidden_size:
+            raise ConfigError(
+                f"embedding_size={config.embedding_size} and hidden_size="
+                f"{config.hidden_size}: the token table cannot be the head of states "
+                "of another width. Make them equal, or set tie_word_embeddings=False."
+            )
         return None
     return Linear.of(
         config,

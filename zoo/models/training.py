@@ -26,7 +26,13 @@ class TrainableModel(CompiledModel):
     """
 
     scores_vocabulary = False  # whether each token gets scores of the whole vocabulary
-    rereads = False  # whether a decoder reads what the encoder does
+
+    @property
+    def reads(self) -> Mapping[str, str]:
+        """Its stacks in order, each with what the names of its inputs begin with."""
+        if self.assembly == "encoder_decoder":
+            return {"encoder": "", "decoder": "decoder_"}
+        return {self.assembly: ""}
 
     # --- Which batch is what ----------------------------------------------------------
 
@@ -136,37 +142,34 @@ class TrainableModel(CompiledModel):
     def _work(self, inputs, labels, count):
         """Tokens of a batch that are no padding, and the model FLOPs they take."""
         named = inputs if isinstance(inputs, Mapping) else {"input_ids": inputs}
-
-        def lengths(prefix, others, width):
-            ids = named[f"{prefix}input_ids"]
-            valid = named.get(f"{prefix}attention_mask", others)
-            valid = tf.ones_like(ids) if valid is None else valid
-            return sequence_lengths(
-                valid, named.get(f"{prefix}document_ids"), width=width
-            )
-
-        pairs = "decoder_input_ids" in self.required_inputs
-        assembly = self.assembly
-        if assembly == "encoder_decoder" and not pairs and not self.rereads:
-            assembly = "encoder"  # it alone
-        flops = ModelFlops(
-            self.config, assembly, self.scores_vocabulary, self._trained_share()
+        prefixes = dict.fromkeys(self.reads.values())
+        width = 1 + tf.reduce_max(
+            [tf.shape(named[f"{p}input_ids"])[1] for p in prefixes]
         )
-        if not pairs:
-            found = lengths("", None, None)
-            tokens = tf.reduce_sum(found)
-            sources = found if self.rereads else None
-        else:
-            names = ("input_ids", "decoder_input_ids")
-            width = 1 + tf.reduce_max([tf.shape(named[name])[1] for name in names])
-            sources = lengths("", None, width)
-            # What is no label is padding, unless a mask says otherwise.
-            valid = None if labels is None else counted(labels)
-            found = lengths("decoder_", valid, width)
-            tokens = tf.reduce_sum(found) + tf.reduce_sum(sources)
+
+        def lengths(prefix):
+            ids = named[f"{prefix}input_ids"]
+            valid = named.get(f"{prefix}attention_mask")
+            if valid is None and prefix and labels is not None:
+                valid = counted(labels)  # what is no label is padding
+            valid = tf.ones_like(ids) if valid is None else valid
+            documents = named.get(f"{prefix}document_ids")
+            return sequence_lengths(valid, documents, width=width)
+
+        found = {prefix: lengths(prefix) for prefix in prefixes}
+        tokens = tf.add_n([tf.reduce_sum(each) for each in found.values()])
+        *sources, own = (found[prefix] for prefix in self.reads.values())
         if not isinstance(self.loss, CrossEntropy):
-            count = tf.reduce_sum(found)  # a loss of ones own looks at all of them
-        return tokens, flops(found, sources=sources, predicted=count)
+            count = tf.reduce_sum(own)  # a loss of ones own looks at all of them
+        flops = ModelFlops(
+            self.config,
+            "_".join(self.reads),
+            self.scores_vocabulary,
+            self._trained_share(),
+        )
+        return tokens, flops(
+            own, sources=sources[0] if sources else None, predicted=count
+        )
 
     def _trained_share(self):
         """Share of the parameters of blocks that is trained."""

@@ -7,6 +7,8 @@ encoder-decoder where its decoder reads the end of the text, as
 `T5ForSequenceClassification` does. Which bodies a task stands on, its class says.
 """
 
+import types
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -64,6 +66,7 @@ class SourceBody(TransformerModel):
 
     assembly = "encoder_decoder"
     input_names = BertModel.input_names
+    reads = types.MappingProxyType({"encoder": ""})
     encode = T5Model.encode
 
     def __init__(self, config, *, dtype=None, **kwargs):
@@ -100,7 +103,7 @@ class RereadingBody(T5Model):
     summary_heads: tuple[str, ...] = ("pooler",)
     summary_reads: int | None = None
     summary_bias = True
-    rereads = True
+    reads = types.MappingProxyType({"encoder": "", "decoder": ""})
     pooler: Linear
 
     def __init__(self, config, **kwargs):

@@ -35,8 +35,12 @@ class Task(TextTask):
     def __init__(self, config, *, dtype=None, **kwargs):
         super().__init__(config, dtype=dtype, **kwargs)
         body = body_of(self.config, self.bodies)
-        self.assembly, self.rereads = body.assembly, body.rereads
+        self.assembly = body.assembly
         self.backbone = body(self.config, dtype=self.dtype_policy, name="backbone")
+
+    @property
+    def reads(self):
+        return self.backbone.reads
 
     @classmethod
     def _check_assembly(cls, family, opened):

@@ -151,7 +151,6 @@ class TaskHyperModel(keras_tuner.HyperModel):
                 "num_key_value_heads": None,
                 "head_dim": None,
                 "intermediate_size": 4 * width,
-                "embedding_size": None,
             }
         config = self._config.replace(**sizes, **_dropouts(values["dropout"]))
         return self.kind(config, tokenizer=self._tokenizer, dtype=self.dtype)
