@@ -43,7 +43,7 @@ def read_flags(arguments=None):
         model="directory or hub id to begin with, in place of a new one",
         epochs=3,
         batch_size=32,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
     )
     add = parser.add_argument
     add("--text-column", default="text", help="column that holds the text")
