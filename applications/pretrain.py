@@ -29,7 +29,7 @@ from zoo.data.packing import pack, packed_batches, packed_rows
 from zoo.data.records import Records
 from zoo.data.samples import addresses
 from zoo.errors import DataError
-from zoo.tasks.runs import make_output
+from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve, draw_losses
 
 HELD_OUT_ROWS = 256  # scored eight times in the course of training

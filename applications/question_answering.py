@@ -22,8 +22,8 @@ from zoo.data.constructed_questions import SENTENCE, spans_of
 from zoo.data.samples import fetch
 from zoo.data.squad import write_predictions
 from zoo.data.squad_scores import best_f1, squad_scores
-from zoo.tasks.markup import write_markup
-from zoo.tasks.runs import make_output
+from zoo.tasks.results.markup import write_markup
+from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve
 
 SHOWN = 40  # examples on the page of answers

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 
 from zoo.export import run_in_clean_process
-from zoo.tasks.pictures import draw_attention
-from zoo.tasks.runs import write_results
+from zoo.tasks.results.pictures import draw_attention
+from zoo.tasks.results.runs import write_results
 
 
 def print_table(title, rows, columns):

@@ -25,8 +25,8 @@ from applications.writing import (
     train_model,
 )
 from zoo import Summarizer
-from zoo.tasks.runs import make_output
-from zoo.tasks.text_scores import summary_scores
+from zoo.tasks.results.runs import make_output
+from zoo.tasks.results.text_scores import summary_scores
 
 
 def read_flags(arguments=None):

@@ -16,7 +16,7 @@ from applications.label_baselines import constant_scores, linear_scores
 from applications.report import draw_looks, finish, print_scores, try_classifier
 from zoo import TensorBoard, TextClassifier
 from zoo.data.samples import fetch
-from zoo.tasks.runs import make_output
+from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve
 
 BASELINE = "TF-IDF + logistic regression"

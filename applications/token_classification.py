@@ -24,10 +24,10 @@ from applications.report import (
 from zoo import TensorBoard, TokenClassifier
 from zoo.data import tags
 from zoo.data.samples import fetch
-from zoo.tasks import entities
-from zoo.tasks.form import ExampleSet
-from zoo.tasks.markup import write_markup
-from zoo.tasks.runs import make_output
+from zoo.tasks.answers import entities
+from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks.results.markup import write_markup
+from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve
 
 BASELINE = "each word's most frequent tag"

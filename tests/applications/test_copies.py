@@ -1,7 +1,7 @@
 """Copies among texts are left out, and counted."""
 
 from applications.copies import without_copies
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 
 
 def test_copies_and_contradictions_are_left_out_and_counted(capsys):

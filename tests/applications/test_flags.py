@@ -7,7 +7,7 @@ import pytest
 from applications.flags import RecipeParser, read_examples, run
 from zoo.errors import DataError
 from zoo.tasks import TextClassifier
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 
 
 def parser(**more):

@@ -3,7 +3,7 @@
 import pytest
 
 from applications.label_baselines import constant_scores, linear_scores
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 
 TRAIN = ExampleSet(["good film", "good plot", "bad film", "bad plot"], [*"++--"])
 HELD_OUT = ExampleSet(["good", "bad", "good film"], [*"+-+"])

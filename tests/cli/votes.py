@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from zoo.tasks import TextClassifier
-from zoo.tasks.form import Form, texts_of
+from zoo.tasks.examples.sets import texts_of
+from zoo.tasks.form import Form
 
 WORDS = 32
 

@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.errors import InputError
-from zoo.tasks.diversity import distinct
+from zoo.tasks.results.diversity import distinct
 
 
 def test_the_share_of_different_ngrams_is_counted():

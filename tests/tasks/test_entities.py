@@ -8,7 +8,7 @@ import tensorflow as tf
 from seqeval.metrics import f1_score
 
 from zoo.data import tags
-from zoo.tasks import entities
+from zoo.tasks.answers import entities
 
 LABELS = ["O", *(f"{a}-{b}" for b in ("X", "Y") for a in "BIES"), "M-X", "U-Y", "Z"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from zoo.errors import DataError, InputError
 from zoo.tasks import TextClassifier, TextEmbedder
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 
 SET = ExampleSet([f"text {i}" for i in range(40)], [i % 3 for i in range(40)])
 

@@ -3,7 +3,7 @@
 import html
 import re
 
-from zoo.tasks.markup import marked, write_markup
+from zoo.tasks.results.markup import marked, write_markup
 
 TEXT = "Ann & <Bob>\r\nin Paris 😀"
 ENTITIES = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from zoo.tasks.pictures import draw_attention
+from zoo.tasks.results.pictures import draw_attention
 
 
 @pytest.mark.parametrize(("depth", "length"), [(1, 1), (2, 5), (13, 9)])

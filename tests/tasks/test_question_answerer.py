@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from zoo.errors import CheckpointError, DataError, InputError
 from zoo.export import run_in_clean_process
-from zoo.tasks.candidates import bare_span
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.answers.candidates import bare_span
+from zoo.tasks.answers.spans import bare_spans
+from zoo.tasks.examples.sets import ExampleSet
 from zoo.tasks.question_answerer import QuestionAnswerer
-from zoo.tasks.spans import bare_spans
 from zoo.tasks.task import Task
 
 pytestmark = pytest.mark.usefixtures("forked_processes")

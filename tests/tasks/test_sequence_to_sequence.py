@@ -11,7 +11,7 @@ import tensorflow as tf
 from zoo.errors import CheckpointError, InputError
 from zoo.export import run_in_clean_process
 from zoo.tasks import Summarizer, Translator
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 from zoo.tasks.pipeline import pipeline
 
 pytestmark = pytest.mark.usefixtures("forked_processes")

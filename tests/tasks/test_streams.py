@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from zoo.errors import DataError, InputError
-from zoo.tasks import streams
+from zoo.tasks.examples import streams
 
 WORDS = [["Ann", "left"], ["\u00e9", "in", "Rome"]]
 TAGS = [["B-PER", "O"], ["O", "O", "B-LOC"]]

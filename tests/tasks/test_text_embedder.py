@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo.errors import CheckpointError, InputError
 from zoo.tasks import TextEmbedder
-from zoo.tasks.pooling import MODES, Pooling, pool
+from zoo.tasks.answers.pooling import MODES, Pooling, pool
 
 TEXTS = ["a good film", "dull", "the film is great, very great!", "", "bad. " * 30]
 

@@ -9,7 +9,7 @@ from tests import tiny_configs
 from zoo import TextGenerator, Tokenizer
 from zoo.errors import ConfigError, DataError, InputError
 from zoo.models import GPTModel
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 
 TEXTS = ["one two three four", "two three four one", "three four one two"] * 8
 

@@ -4,7 +4,7 @@ import pytest
 import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
-from zoo.tasks.text_scores import summary_scores, translation_scores
+from zoo.tasks.results.text_scores import summary_scores, translation_scores
 
 GIVEN = ["the cat sat on a mat", "dogs bark", "it is, after all, a test"]
 EXPECTED = ["the cat sat on the mat", "a dog barks", "it is a test, after all"]

@@ -196,8 +196,8 @@ def test_words_texts_and_ids_are_evaluated_alike(tagger):
 
 
 def test_measures_are_those_of_tags_and_of_characters(tagger):
-    from zoo.tasks import entities
-    from zoo.tasks.form import ExampleSet
+    from zoo.tasks.answers import entities
+    from zoo.tasks.examples.sets import ExampleSet
 
     few, row = WORDS[:2], TAGS[:2]
     of_words = tagger.measure(ExampleSet(few, row))

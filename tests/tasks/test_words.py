@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from zoo.tasks import words
+from zoo.tasks.examples import words
 
 
 @pytest.mark.parametrize(

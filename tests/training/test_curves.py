@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.tasks.entities import EntityF1
+from zoo.tasks.answers.entities import EntityF1
 from zoo.training.curves import Curve, draw_losses
 
 

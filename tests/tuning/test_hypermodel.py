@@ -9,7 +9,7 @@ from tests import tiny_configs
 from tests.tasks.conftest import tokenizer_files
 from zoo.errors import InputError
 from zoo.tasks import TextClassifier
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 from zoo.tokenizers import Tokenizer
 from zoo.tuning.hypermodel import TaskHyperModel
 from zoo.tuning.space import Space

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import InputError, TrainingError
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
 from zoo.tuning.hypermodel import TaskHyperModel
 from zoo.tuning.pictures import draw_trials
 from zoo.tuning.search import TUNERS, search_space

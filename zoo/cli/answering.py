@@ -59,7 +59,7 @@ def evaluate(
             metrics = learnt.measure(examples, batch_size=model.batch_size)
         metrics["examples"] = len(examples)
         if output is not None:
-            from zoo.tasks import runs
+            from zoo.tasks.results import runs
 
             runs.write_results(runs.make_output(output), metrics)
         if as_json:

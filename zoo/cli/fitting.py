@@ -93,7 +93,7 @@ def fit(
         )
         console = new_console()
         with console.status("Starting TensorFlow ..."):
-            from zoo.tasks import runs
+            from zoo.tasks.results import runs
 
             output = runs.make_output(output)
         result = Fit(settings, output, console, resume=resume).run(export=export)
@@ -116,7 +116,7 @@ class Fit:
     """
 
     def __init__(self, settings, output, console, *, resume=False):
-        from zoo.tasks import runs
+        from zoo.tasks.results import runs
 
         self.output, self.console, self.done = output, console, 0
         self.state = self.file = None
@@ -144,7 +144,7 @@ class Fit:
     def run(self, *, export):
         """Trains, measures and writes; gives what `--json` prints."""
         from zoo.cli.progress import Bar, StopBetweenSteps
-        from zoo.tasks import runs
+        from zoo.tasks.results import runs
         from zoo.training.curves import Curve
         from zoo.training.tensorboard import TensorBoard
 

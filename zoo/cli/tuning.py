@@ -102,7 +102,7 @@ def tune(
         }
         console = new_console()
         with console.status("Starting TensorFlow ..."):
-            from zoo.tasks import runs
+            from zoo.tasks.results import runs
             from zoo.tuning.space import Space
 
             space = Space.parse(vary or [])
@@ -228,7 +228,7 @@ class Tune:
     def write(self, material, found, settings):
         """Saves the best model, the trials and their picture."""
         from zoo.files import staged_directory
-        from zoo.tasks import runs
+        from zoo.tasks.results import runs
         from zoo.tuning.pictures import draw_trials
 
         results, best = found.results, found.best

@@ -9,9 +9,8 @@ from zoo.errors import InputError
 from zoo.layers.feedforward import activation
 from zoo.layers.linear import Linear, multiply
 from zoo.layers.norms import Norm
-from zoo.tasks import examples as forms
-from zoo.tasks import token_labels
-from zoo.tasks.form import texts_of
+from zoo.tasks.examples import forms, token_labels
+from zoo.tasks.examples.sets import texts_of
 from zoo.tasks.task import Task
 from zoo.training.chunked_cross_entropy import Head
 from zoo.training.labels import IGNORED

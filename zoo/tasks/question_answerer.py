@@ -14,11 +14,11 @@ from zoo.data.squad import read_squad
 from zoo.data.squad_scores import squad_scores
 from zoo.errors import InputError
 from zoo.layers.linear import Linear
-from zoo.tasks import candidates, question_windows, spans, streams
-from zoo.tasks import examples as forms
-from zoo.tasks import questions as question_forms
-from zoo.tasks.answer_settings import AnswerSettings
+from zoo.tasks.answers import candidates, spans
+from zoo.tasks.answers.settings import AnswerSettings
 from zoo.tasks.bodies import DecoderBody, EncoderBody, RereadingBody
+from zoo.tasks.examples import forms, question_windows, streams
+from zoo.tasks.examples import questions as question_forms
 from zoo.tasks.task import Task
 from zoo.tokenizers import splitting
 from zoo.training.losses import CrossEntropy
@@ -158,7 +158,7 @@ class QuestionAnswerer(Task):
         Returns:
             `(windows, table)`: zoo.tokenizers.windows.Windows, ragged, with the ids of
             this model alone in `inputs`, and offsets; and int32 `[W, 4]`, as
-            `spans.own_spans` gives it.
+            `question_windows.own_spans` gives it.
         """
         length = self.max_length
         windows = self.tokenizer.windows(
@@ -173,7 +173,7 @@ class QuestionAnswerer(Task):
         inputs = {
             name: windows.inputs[name] for name in names if name in windows.inputs
         }
-        return windows._replace(inputs=inputs), spans.own_spans(windows)
+        return windows._replace(inputs=inputs), question_windows.own_spans(windows)
 
     def serve(self, columns):
         """The answers to `question`s of `context`s, as `ask` gives them; all `[B]`.

@@ -14,10 +14,11 @@ from zoo.config import TransformerConfig
 from zoo.data import batches
 from zoo.errors import InputError
 from zoo.families.t5 import FIXED as T5_FIXED
+from zoo.models.compiled import BATCH_SIZE
 from zoo.models.encoder_decoder import T5Model
-from zoo.tasks import examples as forms
+from zoo.tasks.examples import forms
 from zoo.tasks.keras_files import KeptWriter
-from zoo.tasks.text_task import BATCH_SIZE, TextTask
+from zoo.tasks.text_task import TextTask
 from zoo.training.labels import IGNORED
 
 ENCODED_AT_ONCE = 1024  # sources, before they are batched by length

@@ -11,11 +11,11 @@ import tensorflow as tf
 from zoo.config import TransformerConfig
 from zoo.errors import DataError, InputError
 from zoo.layers.linear import Linear
-from zoo.tasks import examples as forms
 from zoo.tasks.bodies import DecoderBody, EncoderBody, RereadingBody, body_of
-from zoo.tasks.checks import require
-from zoo.tasks.form import ExampleSet, texts_of
-from zoo.tasks.labels import fits, label_names, never_seen
+from zoo.tasks.examples import forms
+from zoo.tasks.examples.checks import require
+from zoo.tasks.examples.labels import fits, label_names, never_seen
+from zoo.tasks.examples.sets import ExampleSet, texts_of
 from zoo.tasks.task import Task
 
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from zoo.config import TransformerConfig
 from zoo.errors import InputError
-from zoo.tasks import examples as forms
+from zoo.tasks.answers.pooling import Pooling, pool
 from zoo.tasks.bodies import DecoderBody, EncoderBody, SourceBody
-from zoo.tasks.form import texts_of
-from zoo.tasks.pooling import Pooling, pool
+from zoo.tasks.examples import forms
+from zoo.tasks.examples.sets import texts_of
 from zoo.tasks.task import Task
 
 

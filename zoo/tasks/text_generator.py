@@ -9,12 +9,13 @@ import tensorflow as tf
 from zoo.data.encoded import encode_texts
 from zoo.data.packing import pack, packed_batches
 from zoo.errors import DataError, InputError
+from zoo.models.compiled import BATCH_SIZE
 from zoo.models.decoder import GPTModel
-from zoo.tasks.form import ExampleSet, Form
+from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks.form import Form
 from zoo.tasks.kept_settings import KeptSettings
 from zoo.tasks.keras_files import KeptWriter
 
-BATCH_SIZE = 32
 LONGEST_ROW = 512  # tokens, where nobody says more
 
 

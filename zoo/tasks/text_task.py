@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from zoo.data import batches
 from zoo.errors import InputError
-from zoo.tasks import examples as forms
-from zoo.tasks.checks import clear_errors, no_example, require
+from zoo.models.compiled import BATCH_SIZE
+from zoo.tasks.examples import forms
+from zoo.tasks.examples.checks import clear_errors, no_example, require
 from zoo.tasks.form import Form
 from zoo.tasks.kept_settings import KeptSettings
 
-BATCH_SIZE = 32
 ANY_IDS = tf.TensorSpec([None, None], tf.int32)
 
 

@@ -14,12 +14,12 @@ from zoo.data.conll import is_json_lines, read_conll, read_marked_texts
 from zoo.errors import DataError, InputError
 from zoo.layers.crf import Crf
 from zoo.layers.linear import Linear
-from zoo.tasks import entities, streams, tagged, tagged_windows, token_labels
-from zoo.tasks import examples as forms
+from zoo.tasks.answers import entities
+from zoo.tasks.answers.entity_finder import EntityFinder
 from zoo.tasks.bodies import DecoderBody, EncoderBody, SourceBody
-from zoo.tasks.entity_finder import EntityFinder
-from zoo.tasks.form import ExampleSet, read_texts
-from zoo.tasks.labels import fits, label_names, never_seen
+from zoo.tasks.examples import forms, streams, tagged, tagged_windows, token_labels
+from zoo.tasks.examples.labels import fits, label_names, never_seen
+from zoo.tasks.examples.sets import ExampleSet, read_texts
 from zoo.tasks.task import Task
 from zoo.training.labels import IGNORED, counted
 from zoo.training.losses import CrossEntropy
@@ -54,7 +54,7 @@ class TokenClassifier(Task):
     they are strings. `predict` gives tags for words, entities for texts, and for ids
     probabilities `[N, T, C]` (of a `Crf`'s emissions, where there is one).
 
-    What words a text has without being told, `zoo.tasks.words.words_of` says. A text
+    What words a text has without being told, `examples.words.words_of` says. A text
     longer than `max_length` is read in windows that overlap by a quarter; nothing is
     cut off.
 

@@ -2,9 +2,9 @@
 
 import keras
 
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks.results.text_scores import translation_scores
 from zoo.tasks.sequence_to_sequence import SequenceToSequence
-from zoo.tasks.text_scores import translation_scores
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from zoo.data import batches
 from zoo.errors import InputError
-from zoo.tasks import examples as forms
-from zoo.tasks import tagged
+from zoo.tasks.examples import forms, tagged
 from zoo.training.labels import IGNORED
 
 logger = logging.getLogger("zoo")

@@ -17,7 +17,7 @@ import keras
 
 from zoo.errors import DataError, InputError
 from zoo.files import read_json, staged_directory
-from zoo.tasks.pictures import draw_confusion
+from zoo.tasks.results.pictures import draw_confusion
 
 STATE, MODEL = "state.json", "model.keras"
 

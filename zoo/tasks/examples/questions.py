@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import DataError, InputError
-from zoo.tasks.examples import check_sizes, split_at
-from zoo.tasks.form import ExampleSet
+from zoo.tasks.examples.forms import check_sizes, split_at
+from zoo.tasks.examples.sets import ExampleSet
 
 FORM = (
     "examples {'question': ..., 'context': ..., 'answers': {'text': [...], "

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo.data import tags
 from zoo.errors import DataError, InputError
-from zoo.tasks.words import Spans
+from zoo.tasks.examples.words import Spans
 from zoo.training.labels import IGNORED
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves, which UTF-8 has no bytes for

@@ -3,9 +3,10 @@
 import tensorflow as tf
 
 from zoo.data import batches
-from zoo.tasks import entities, tagged, words
-from zoo.tasks.tagged_windows import as_numpy
-from zoo.tasks.text_task import BATCH_SIZE
+from zoo.models.compiled import BATCH_SIZE
+from zoo.tasks.answers import entities
+from zoo.tasks.examples import tagged, words
+from zoo.tasks.examples.tagged_windows import as_numpy
 
 
 class EntityFinder:
