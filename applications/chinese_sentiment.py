@@ -22,7 +22,7 @@ from zoo.data.encoded import encode_texts
 from zoo.data.masking import masked_batches
 from zoo.data.packing import pack, packed_batches
 from zoo.data.samples import chinese_reviews
-from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks import ExampleSet
 from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve
 

@@ -27,7 +27,7 @@ from zoo.data.encoded import encode_texts
 from zoo.data.packing import pack, packed_batches, packed_rows
 from zoo.data.samples import addresses, tang_poems
 from zoo.data.words import lacks_spaces
-from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks import ExampleSet
 from zoo.tasks.results.diversity import distinct
 from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve, draw_losses

@@ -24,8 +24,8 @@ from applications.report import (
 from zoo import TensorBoard, TokenClassifier
 from zoo.data import tags
 from zoo.data.samples import fetch
+from zoo.tasks import ExampleSet
 from zoo.tasks.answers import entities
-from zoo.tasks.examples.sets import ExampleSet
 from zoo.tasks.results.markup import write_markup
 from zoo.tasks.results.runs import make_output
 from zoo.training.curves import Curve

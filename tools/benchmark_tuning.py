@@ -16,8 +16,7 @@ from pathlib import Path
 
 import zoo  # noqa: F401  first, because it settles what Keras and TensorFlow read
 from zoo.config import TransformerConfig
-from zoo.tasks import TextClassifier
-from zoo.tasks.examples.sets import ExampleSet
+from zoo.tasks import ExampleSet, TextClassifier
 from zoo.tokenizers import Tokenizer
 from zoo.tuning.hypermodel import TaskHyperModel
 from zoo.tuning.search import search_space

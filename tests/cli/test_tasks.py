@@ -101,7 +101,7 @@ def test_fit_leaves_model_metrics_pictures_logs_and_an_export(fitted):
     assert list((output / "logs").rglob("events.out.tfevents.*"))
     assert (output / "export" / "1" / "saved_model.pb").is_file()
     assert not (output / "resume").exists()
-    assert "1 malformed lines left out (line 122" in said
+    assert "malformed lines left out: 1 (line 122" in said
     assert "epoch 3/3: accuracy" in said and "held out: accuracy" in said
 
 

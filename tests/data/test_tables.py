@@ -56,7 +56,7 @@ def test_malformed_lines_are_counted_and_named(tmp_path):
     table = read_table(path)
     assert table.texts == ["a", "d"]
     assert table.skipped == ((3, "1 fields, expected 2"), (4, "3 fields, expected 2"))
-    assert "2 malformed lines left out (line 3:" in table.report()
+    assert "malformed lines left out: 2 (line 3:" in table.report()
 
 
 def test_labels_lose_the_space_around_them_and_none_is_malformed(tmp_path):

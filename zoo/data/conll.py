@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from zoo.data import tags as schemes
-from zoo.data.formats import open_file
+from zoo.data.formats import open_file, told
 from zoo.errors import DataError
 
 DOCUMENT = "-DOCSTART-"
@@ -47,11 +47,9 @@ class TaggedSentences:
         said = f"{self.name}: {len(self.words):,} sentences, tags in {self.scheme}"
         if not self.skipped:
             return said
-        few = "; ".join(f"line {line}: {reason}" for line, reason in self.skipped[:3])
-        more = " ..." if len(self.skipped) > 3 else ""
         return (
-            f"{said}; {self.left_out:,} sentences left out for {len(self.skipped):,} "
-            f"malformed lines ({few}{more})"
+            f"{said}; sentences left out: {self.left_out:,}, for malformed lines: "
+            f"{told(self.skipped)}"
         )
 
 
@@ -172,9 +170,7 @@ def read_marked_texts(path, *, text="text", entities="entities", encoding="utf-8
         )
     said = f"{file.path.name}: {len(texts):,} examples"
     if skipped:
-        few = "; ".join(f"line {line}: {reason}" for line, reason in skipped[:3])
-        more = " ..." if len(skipped) > 3 else ""
-        said += f", {len(skipped):,} malformed lines left out ({few}{more})"
+        said += f", malformed lines left out: {told(skipped)}"
     return texts, None if entities is None else answers, file.path.name, said
 
 

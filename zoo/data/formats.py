@@ -80,6 +80,16 @@ def open_file(path, *, columns=None, file_format=None, unit="line", encoding="ut
     return READERS[kind](path, columns, encoding=encoding, unit=unit)
 
 
+def told(skipped):
+    """How many lines were skipped, and of the first ones why.
+
+    Args:
+        skipped: `(line, reason)` of each.
+    """
+    few = "; ".join(f"line {line}: {reason}" for line, reason in skipped[:3])
+    return f"{len(skipped):,} ({few}{' ...' if len(skipped) > 3 else ''})"
+
+
 def _kind(path):
     name = path.with_suffix("") if path.suffix == ".gz" else path
     return SUFFIXES.get(name.suffix.lower())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zoo.data.formats import open_file
+from zoo.data.formats import open_file, told
 from zoo.errors import DataError
 
 
@@ -29,9 +29,7 @@ class Table:
         said = f"{self.name}: {len(self.texts):,} examples"
         if not self.skipped:
             return said
-        few = "; ".join(f"line {line}: {reason}" for line, reason in self.skipped[:3])
-        more = " ..." if len(self.skipped) > 3 else ""
-        return f"{said}, {len(self.skipped):,} malformed lines left out ({few}{more})"
+        return f"{said}, malformed lines left out: {told(self.skipped)}"
 
 
 def read_table(

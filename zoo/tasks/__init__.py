@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zoo.tasks.examples.sets import ExampleSet
     from zoo.tasks.masked_lm import MaskedLM
     from zoo.tasks.question_answerer import QuestionAnswerer
     from zoo.tasks.replaced_tokens import ReplacedTokenDetection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.tasks.translator import Translator
 
 _FILES = {
+    "ExampleSet": "examples.sets",
     "MaskedLM": "masked_lm",
     "QuestionAnswerer": "question_answerer",
     "ReplacedTokenDetection": "replaced_tokens",
@@ -33,6 +35,7 @@ _FILES = {
 }
 
 __all__ = [
+    "ExampleSet",
     "MaskedLM",
     "QuestionAnswerer",
     "ReplacedTokenDetection",
