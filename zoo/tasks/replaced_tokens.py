@@ -272,11 +272,11 @@ class ReplacedTokenDetection(TransformerModel):
     def from_pretrained(cls, *args, **kwargs):
         raise InputError(
             "ReplacedTokenDetection begins anew: ReplacedTokenDetection(config). What "
-            "it has learnt is loaded by any model or task that reads BERT's files."
+            "it has learnt is loaded by any model or task that reads its family's files."
         )
 
     def save_pretrained(self, directory, **options):
-        """Writes the discriminator and the tokenizer, if there is one, as of BERT."""
+        """Writes the discriminator and the tokenizer, if there is one."""
         self.discriminator._tokenizer_files = self.tokenizer_files()
         self.discriminator.save_pretrained(directory, **options)
 
