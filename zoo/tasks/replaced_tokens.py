@@ -272,7 +272,7 @@ class ReplacedTokenDetection(TransformerModel):
     def from_pretrained(cls, *args, **kwargs):
         raise InputError(
             "ReplacedTokenDetection begins anew: ReplacedTokenDetection(config). What "
-            "it has learnt is loaded by any model or task that reads its family's files."
+            "it has learnt is loaded by any model or task of its family."
         )
 
     def save_pretrained(self, directory, **options):
