@@ -17,6 +17,7 @@ class RecipeParser(argparse.ArgumentParser):
         name: Of the recipe. Results are in `runs/NAME` where nothing else is said.
         about: The recipe's docstring, of which `--help` shows the first line.
         epochs, batch_size, learning_rate: Defaults of these flags.
+        rate: What `--learning-rate` is.
         examples: What a batch is of.
         data: What the file of `--data` is; None: there are no flags of files.
         model: What `--model` is; None: there is no such flag.
@@ -31,6 +32,7 @@ class RecipeParser(argparse.ArgumentParser):
         epochs,
         batch_size,
         learning_rate,
+        rate="its peak",
         examples="examples",
         data=None,
         model=None,
@@ -52,7 +54,7 @@ class RecipeParser(argparse.ArgumentParser):
         add("--epochs", type=positive, default=epochs, help="passes over the data")
         step = f"{examples} in a step"
         add("--batch-size", type=positive, default=batch_size, help=step)
-        add("--learning-rate", type=float, default=learning_rate, help="its peak")
+        add("--learning-rate", type=float, default=learning_rate, help=rate)
         add("--seed", type=int, default=7, help="of the split, new weights and dropout")
         if export:
             add(

@@ -42,7 +42,8 @@ def read_flags(arguments=None):
         __doc__,
         epochs=3,
         batch_size=8,
-        learning_rate=2e-3,
+        learning_rate=None,
+        rate="its peak; without it, as the objective wants",
         examples="rows",
         export=False,
     )
@@ -125,7 +126,7 @@ def main(arguments=None):
     sizes = {"layers": flags.layers, "length": flags.length}
     model = objective.model(tokenizer, hidden_size=flags.hidden_size, **sizes)
     model.tokenizer = tokenizer
-    model.compile(learning_rate=flags.learning_rate, schedule="cosine")
+    model.compile(**objective.compile_options(flags.learning_rate, steps))
     logs = output / "logs"
     curve, seconds = train(
         model,

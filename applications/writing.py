@@ -5,12 +5,14 @@ import time
 
 from applications.flags import RecipeParser, positive, read_examples
 from applications.report import try_export
+from applications.small_models import t5_optimizer
 from zoo import TensorBoard
 from zoo.errors import DataError
 from zoo.training.curves import Curve
 
 CHECKS = 8  # looks at held-out pairs in the course of training
 SHOWN = 5
+NEW, LEARNT = 0.1, 1e-3  # learning rates
 
 
 def new_parser(name, about, *, epochs, max_length, target_length):
@@ -22,7 +24,9 @@ def new_parser(name, about, *, epochs, max_length, target_length):
         model="directory or hub id of a T5; without it, a new small one",
         epochs=epochs,
         batch_size=32,
-        learning_rate=2e-3,
+        learning_rate=None,
+        rate=f"share of a weight that it changes by; without it, {NEW} where the model "
+        f"is new, else {LEARNT}",
         examples="pairs",
     )
     add = parser.add_argument
@@ -77,8 +81,9 @@ def train_model(model, flags, train, held_out, output):
     Returns:
         Curve; and what metrics.json is to hold of it.
     """
-    model.compile(learning_rate=flags.learning_rate)
     steps = math.ceil(len(train) / flags.batch_size) * flags.epochs
+    rate = flags.learning_rate or (LEARNT if flags.model else NEW)
+    model.compile(t5_optimizer(rate, steps))
     checks = min(CHECKS, steps)
     curve, began = Curve(), time.perf_counter()
     model.fit(
