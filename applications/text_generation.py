@@ -42,7 +42,7 @@ def read_flags(arguments=None):
         __doc__,
         data="text, JSONL, CSV or TSV file in place of sample data",
         model="directory or hub id of a decoder, in place of a new one",
-        epochs=3,
+        epochs=2,
         batch_size=16,
         learning_rate=2e-3,
         examples="rows",
