@@ -153,9 +153,10 @@ def main(arguments=None):
     classifier.save_pretrained(output / "model")
 
     trained = classifier.measure(held_out)
+    name = "Nomic BERT" if flags.model is None else str(flags.model)
     label, constant = constant_scores(train, held_out)
     baseline = linear_scores(train, held_out, analyzer="char", ngram_range=(1, 3))
-    rows = {f"always {label!r}": constant, BASELINE: baseline, "Nomic BERT": trained}
+    rows = {f"always {label!r}": constant, BASELINE: baseline, name: trained}
     title = f"{len(held_out):,} held-out texts"
     print_scores(title, rows, ("accuracy", "f1"), measure="accuracy")
     if masks is not None:

@@ -33,7 +33,8 @@ class Objective:
         model: A model with new weights, of (tokenizer, hidden_size=..., layers=...,
             length=...).
         measure: Its metric that is compared: nats per token.
-        learning_rate: The peak, where nobody says otherwise.
+        learning_rate: The peak, where nobody says otherwise; of "span" a share of each
+            weight.
         optimizer: Of (peak, steps); None: AdamW along half a cosine.
         ask: What it is asked of held-out rows, of (changed batches, rows, tokenizer):
             batches, and bool `[N, T]`.
@@ -49,8 +50,7 @@ class Objective:
     ends: bool = False
 
     def compile_options(self, rate, steps):
-        """Arguments of `compile`; a rate of None is this objective's own."""
-        rate = self.learning_rate if rate is None else rate
+        """Arguments of `compile` for a peak of the learning rate and so many steps."""
         if self.optimizer is not None:
             return {"optimizer": self.optimizer(rate, steps)}
         return {"learning_rate": rate, "schedule": "cosine"}
@@ -119,11 +119,12 @@ def new_masked_lm(tokenizer, **sizes):
 
 
 def new_electra(tokenizer, **sizes):
-    """A generator half as wide, and a detector that does not drown it.
+    """A generator half as wide, and a discriminator that does not drown it.
 
-    They share the token table. With ELECTRA's own weight of 50 the noise of a detector
-    that knows nothing yet is most of what this table gets: after 785 steps the
-    generator is at 6.38 nats, which is that of frequencies alone, where 2 gives 5.91.
+    They share the token table. With ELECTRA's own weight of 50 most of what this table
+    gets is the noise of a discriminator that knows nothing yet: after 785 steps a
+    generator of full width is at 6.38 nats, which is that of frequencies alone, where
+    one of half the width and a weight of 2 is at 5.91.
     """
     config = nomic_bert_config(tokenizer, **sizes)
     return ReplacedTokenDetection(config, generator_size=0.5, loss_weight=2.0)

@@ -86,7 +86,7 @@ def packed(texts, tokenizer, flags):
 def train(model, batches, held_out, steps, measure, logs):
     """Fits, with several looks at the held-out rows; the curve and the seconds."""
     curve, began = Curve(measure), time.perf_counter()
-    checks = min(CHECKS, steps)
+    checks = min(CHECKS, steps)  # as many as divide them
     model.fit(
         batches,
         epochs=checks,
@@ -116,6 +116,7 @@ def main(arguments=None):
     held_rows = packed_rows(held_encoded, held_packing, numbers)
     held_out, asked = objective.held_out(held_rows, tokenizer, flags.batch_size)
     steps = packing.steps(flags.batch_size) * flags.epochs
+    steps -= steps % min(CHECKS, steps)
     print(
         f"{len(encoded.ids):,} tokens of {tokenizer.vocab_size:,} kinds in "
         f"{packing.rows:,} rows, {steps:,} steps; {asked.sum():,} tokens held out"
@@ -126,6 +127,8 @@ def main(arguments=None):
     sizes = {"layers": flags.layers, "length": flags.length}
     model = objective.model(tokenizer, hidden_size=flags.hidden_size, **sizes)
     model.tokenizer = tokenizer
+    if flags.learning_rate is None:
+        flags.learning_rate = objective.learning_rate
     model.compile(**objective.compile_options(flags.learning_rate, steps))
     logs = output / "logs"
     curve, seconds = train(

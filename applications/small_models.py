@@ -107,7 +107,7 @@ def _sizes(tokenizer, hidden_size, layers):
 
 
 def _gated(hidden_size):
-    """Gated feed-forward layers, and no biases in blocks."""
+    """Gated feed-forward layers, and no biases in blocks but those of norms."""
     return {
         "feedforward": "gated",
         "attention_bias": False,

@@ -12,7 +12,9 @@ from zoo.training.curves import Curve
 
 CHECKS = 8  # looks at held-out pairs in the course of training
 SHOWN = 5
-NEW, LEARNT = 0.1, 1e-3  # learning rates
+# Shares of a weight that a step may change: as `t5_optimizer` has it, and as T5 was
+# fine-tuned with (Raffel et al. 2019, arXiv:1910.10683).
+NEW_RATE, LEARNT_RATE = 0.1, 1e-3
 
 
 def new_parser(name, about, *, epochs, max_length, target_length):
@@ -25,8 +27,8 @@ def new_parser(name, about, *, epochs, max_length, target_length):
         epochs=epochs,
         batch_size=32,
         learning_rate=None,
-        rate=f"share of a weight that it changes by; without it, {NEW} where the model "
-        f"is new, else {LEARNT}",
+        rate=f"share of each weight, its peak; without it, {NEW_RATE} for a new model, "
+        f"else {LEARNT_RATE}",
         examples="pairs",
     )
     add = parser.add_argument
@@ -82,9 +84,11 @@ def train_model(model, flags, train, held_out, output):
         Curve; and what metrics.json is to hold of it.
     """
     steps = math.ceil(len(train) / flags.batch_size) * flags.epochs
-    rate = flags.learning_rate or (LEARNT if flags.model else NEW)
-    model.compile(t5_optimizer(rate, steps))
     checks = min(CHECKS, steps)
+    steps = steps // checks * checks
+    if flags.learning_rate is None:
+        flags.learning_rate = NEW_RATE if flags.model is None else LEARNT_RATE
+    model.compile(t5_optimizer(flags.learning_rate, steps))
     curve, began = Curve(), time.perf_counter()
     model.fit(
         train.inputs,
@@ -102,7 +106,7 @@ def train_model(model, flags, train, held_out, output):
     return curve, {
         "parameters": model.count_params(),
         "examples": {"training": len(train), "held_out": len(held_out)},
-        "steps": steps // checks * checks,
+        "steps": steps,
         "fit_seconds": round(seconds, 1),
     }
 

@@ -156,13 +156,16 @@ def test_pyproject_holds_the_build_system_and_tools_alone():
     assert pyproject.keys() == {"build-system", "tool"}
 
 
-@pytest.mark.parametrize(("number", "house"), [(0, "zoo"), (1, "zoo.tasks")])
-def test_every_room_has_a_floor(number, house):
+@pytest.mark.parametrize("house", ["zoo", "zoo.tasks"])
+def test_every_room_has_a_floor(house):
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contract = pyproject["tool"]["importlinter"]["contracts"][number]
+    contracts = {
+        contract.get("containers", ["zoo"])[0]: contract["layers"]
+        for contract in pyproject["tool"]["importlinter"]["contracts"]
+    }
     placed = {
         room.strip(" ()").removeprefix("zoo.")
-        for floor in contract["layers"]
+        for floor in contracts[house]
         for room in floor.split("|")
     }
     found = {
@@ -172,6 +175,7 @@ def test_every_room_has_a_floor(number, house):
         and (path.suffix == ".py" or any(path.glob("*.py")))
     }
     assert found <= placed
+    assert house == "zoo" or placed == found  # some of the house may not exist yet
 
 
 def test_top_level_modules_share_one_error_family():

@@ -24,6 +24,8 @@ FIXTURES = {
     **{f: (f, None, cases[next(iter(cases))]) for f, cases in CASES.items()},
     "bert-classifier": HEADS["classifier"],
     "bert-masked-lm": HEADS["masked LM"],
+    "nomic_bert-classifier": HEADS["nomic_bert classifier"],
+    "nomic_bert-masked-lm": HEADS["nomic_bert masked LM"],
     "bert-one-type": ("bert", None, {**BERT, "type_vocab_size": 1}),
     "llama-yarn": ("llama", None, {**LLAMA, "head_dim": 10, **ROTARY["yarn"]}),
     "llama-3.1": ("llama", None, {**LLAMA, "mlp_bias": True, **ROTARY["llama3"]}),

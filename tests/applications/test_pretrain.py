@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from applications import pretrain
+from applications.objectives import OBJECTIVES
 from zoo.errors import DataError, ZooError
 from zoo.models import BertModel, GPTModel, T5Model
 from zoo.tasks import MaskedLM
+from zoo.training import Adafactor
 
 KINDS = {
     "causal": GPTModel,
@@ -103,3 +105,16 @@ def test_every_flag_is_explained(capsys):
     with pytest.raises(SystemExit):
         pretrain.read_flags(["--objective", "prefix"])
     assert "replaced" in capsys.readouterr().err
+
+
+def test_each_objective_has_an_optimizer_and_a_rate_of_its_own():
+    causal, span = OBJECTIVES["causal"], OBJECTIVES["span"]
+    assert causal.compile_options(causal.learning_rate, 10) == {
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+    }
+    optimizer = span.compile_options(span.learning_rate, 40)["optimizer"]
+    assert isinstance(optimizer, Adafactor)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 4, 39)]
+    assert rates[1] == pytest.approx(0.1)
+    assert rates[0] < rates[1] and rates[2] < 0.001

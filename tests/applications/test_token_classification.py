@@ -46,7 +46,7 @@ def test_it_trains_measures_draws_marks_saves_and_serves(
     assert untrained["f1"] < 0.9 and outside["f1"] == 0.0
     assert 0.5 < baseline["f1"] < 1.0 and baseline["types"].keys() == {"LOC", "PER"}
     assert metrics["examples"] == {"training": 108, "held_out": 12}
-    assert "sentences left out: 1, for malformed lines: 1 (line 3: 1 column" in printed
+    assert "1 sentences left out, malformed lines: 1 (line 3: 1 column" in printed
     for line in ("  PER ", ": better than each word's"):
         assert line in printed
     for picture in ("curve.png", "attention.png"):

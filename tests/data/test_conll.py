@@ -58,7 +58,7 @@ def test_malformed_lines_are_counted_and_shown_and_their_sentences_left_out(tmp_
     assert found.words == [["d"], ["g"]]
     assert found.left_out == 3
     assert found.report() == (
-        "a.txt: 2 sentences, tags in BIO; sentences left out: 3, for malformed lines: "
+        "a.txt: 2 sentences, tags in BIO; 3 sentences left out, malformed lines: "
         "4 (line 2: 1 column, expected 2 at least; line 7: tag 'B_PER', expected O, "
         "B-TYPE, I-TYPE or the like; line 8: tag 'note', expected O, B-TYPE, I-TYPE or "
         "the like ...)"

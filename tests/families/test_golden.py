@@ -20,6 +20,8 @@ CLASSES = {
     "GPT2ForSequenceClassification": zoo.TextClassifier,
     "LlamaForQuestionAnswering": zoo.QuestionAnswerer,
     "LlamaForTokenClassification": zoo.TokenClassifier,
+    "NomicBertForMaskedLM": zoo.MaskedLM,
+    "NomicBertForSequenceClassification": zoo.TextClassifier,
     "T5ForSequenceClassification": zoo.TextClassifier,
     "T5ForTokenClassification": zoo.TokenClassifier,
 }

@@ -56,6 +56,13 @@ def test_harmless_keys_change_nothing(name):
             "position_embedding_type",
         ),
         ("bert", {"is_decoder": True}, "is_decoder=True"),
+        # Of NomicBert's older configurations, and of BERT's.
+        ("nomic_bert", {"n_embd": 768}, "n_embd"),
+        (
+            "nomic_bert",
+            {"position_embedding_type": "absolute"},
+            "position_embedding_type",
+        ),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx=True"),
         ("gpt2", {"add_cross_attention": True}, "add_cross_attention"),
         ("llama", {"quantization_config": {"bits": 4}}, "quantization_config"),

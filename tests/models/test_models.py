@@ -207,7 +207,9 @@ def test_configurations_come_as_dictionaries_too():
         assert cls(config).config == TransformerConfig(**config)
 
 
-def test_a_narrower_token_table_cannot_be_the_head_of_a_language_model():
-    config = tiny_configs.llama(7, embedding_size=8, tie_word_embeddings=True)
-    with pytest.raises(ConfigError, match=r"embedding_size=8 and hidden_size=16"):
-        GPTModel(config)
+@pytest.mark.parametrize(
+    ("kind", "make"), [(GPTModel, tiny_configs.llama), (T5Model, tiny_configs.t5)]
+)
+def test_a_narrower_token_table_cannot_be_the_head_of_a_language_model(kind, make):
+    with pytest.raises(ConfigError, match="embedding_size=8 and hidden_size=16"):
+        kind(make(7, embedding_size=8, tie_word_embeddings=True))

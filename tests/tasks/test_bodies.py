@@ -21,6 +21,7 @@ from zoo import (
 from zoo.data import tags
 from zoo.errors import CheckpointError, ConfigError
 from zoo.tasks import MaskedLM
+from zoo.training.model_flops import ModelFlops
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 TEXTS = ["a good film", "a very bad film", "good", "it was bad"] * 4
@@ -260,3 +261,45 @@ def test_bodies_that_a_task_cannot_stand_on_are_refused(config):
         MaskedLM.from_pretrained(GOLDEN / "t5")
     with pytest.raises(ConfigError, match="'llama' is decoder; expected encoder"):
         MaskedLM(config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stacks"),
+    [(TextClassifier, "encoder_decoder"), (TokenClassifier, "encoder")],
+)
+def test_a_step_on_an_encoder_decoder_counts_tokens_once_and_what_its_stacks_do(
+    kind, stacks
+):
+    config = tiny_configs.t5(9)
+    labels = ["O", "B-X"] if kind is TokenClassifier else ["bad", "good"]
+    model = kind(config, labels=labels)
+    model.compile(run_eagerly=True)
+    ids = np.array([[2, 3, 1, 0, 0], [2, 3, 4, 5, 1]], "int32")
+    wanted = np.where(ids > 1, 1, -100) if kind is TokenClassifier else np.array([0, 1])
+    model.train_on_batch({"input_ids": ids, "attention_mask": ids > 0}, wanted)
+    assert model.meter.reading.tokens == 8
+    sources = [3, 5] if stacks == "encoder_decoder" else None
+    flops = ModelFlops(config, stacks)([3, 5], sources=sources)
+    assert model.meter.reading.flops == pytest.approx(float(flops))
+
+
+@pytest.mark.parametrize("make", [tiny_configs.llama, tiny_configs.t5])
+def test_a_body_without_a_head_may_have_a_narrower_token_table(make):
+    model = TextClassifier(make(9, embedding_size=8), labels=["bad", "good"])
+    ids = np.array([[2, 3, 1]], "int32")
+    assert model({"input_ids": ids}).shape == (1, 2)
+
+
+def test_an_answerer_on_nomic_bert_is_saved_though_transformers_has_none(tmp_path):
+    settings = {"feedforward": "gated", "attention_bias": False, "mlp_bias": False}
+    config = tiny_configs.bert(
+        9, model_type="nomic_bert", position="rotary", pooler=False, **settings
+    )
+    model = QuestionAnswerer(config)
+    model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert "architectures" not in saved
+    again = QuestionAnswerer.from_pretrained(tmp_path)
+    assert again.config == model.config
+    for path, weight in model.weights_by_path().items():
+        np.testing.assert_array_equal(again.weights_by_path()[path], weight)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
 from zoo.errors import CheckpointError, ConfigError, DataError, InputError
 from zoo.tasks import TextClassifier, TokenClassifier
@@ -501,3 +502,24 @@ def test_a_tokenizer_of_another_model_is_refused(config, tokenizer):
 def test_a_max_length_that_the_model_lacks_is_refused(config, value):
     with pytest.raises(InputError, match="max_length"):
         TextClassifier(config, max_length=value)
+
+
+def test_one_pass_makes_one_iterator_and_counts_every_example(
+    fresh_classifier, monkeypatch
+):
+    made = []
+    get_iterator = TFEpochIterator._get_iterator
+    monkeypatch.setattr(
+        TFEpochIterator,
+        "_get_iterator",
+        lambda self: made.append(self) or get_iterator(self),
+    )
+    model, options = fresh_classifier, {"batch_size": 2, "verbose": 0}
+    model.compile(run_eagerly=True)
+    whole = model.evaluate(TEXTS[:5], LABELS[:5], return_dict=True, **options)
+    assert len(made) == 1
+    assert len(model.predict(TEXTS[:5], **options)) == 5
+    assert len(made) == 2
+    model.compile(steps_per_execution=2, jit_compile=False)  # three batches
+    again = model.evaluate(TEXTS[:5], LABELS[:5], return_dict=True, **options)
+    assert again == pytest.approx(whole, rel=1e-5)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from zoo.data import tags as schemes
-from zoo.data.formats import open_file, told
+from zoo.data.formats import open_file, skipped_lines
 from zoo.errors import DataError
 
 DOCUMENT = "-DOCSTART-"
@@ -48,8 +48,8 @@ class TaggedSentences:
         if not self.skipped:
             return said
         return (
-            f"{said}; sentences left out: {self.left_out:,}, for malformed lines: "
-            f"{told(self.skipped)}"
+            f"{said}; {self.left_out:,} sentences left out, malformed lines: "
+            f"{skipped_lines(self.skipped)}"
         )
 
 
@@ -170,7 +170,7 @@ def read_marked_texts(path, *, text="text", entities="entities", encoding="utf-8
         )
     said = f"{file.path.name}: {len(texts):,} examples"
     if skipped:
-        said += f", malformed lines left out: {told(skipped)}"
+        said += f", malformed lines left out: {skipped_lines(skipped)}"
     return texts, None if entities is None else answers, file.path.name, said
 
 

@@ -80,11 +80,14 @@ def open_file(path, *, columns=None, file_format=None, unit="line", encoding="ut
     return READERS[kind](path, columns, encoding=encoding, unit=unit)
 
 
-def told(skipped):
+def skipped_lines(skipped):
     """How many lines were skipped, and of the first ones why.
 
     Args:
         skipped: `(line, reason)` of each.
+
+    Returns:
+        Such as "2 (line 3: 1 fields, expected 2; line 9: ...)".
     """
     few = "; ".join(f"line {line}: {reason}" for line, reason in skipped[:3])
     return f"{len(skipped):,} ({few}{' ...' if len(skipped) > 3 else ''})"

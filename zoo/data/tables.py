@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zoo.data.formats import open_file, told
+from zoo.data.formats import open_file, skipped_lines
 from zoo.errors import DataError
 
 
@@ -29,7 +29,7 @@ class Table:
         said = f"{self.name}: {len(self.texts):,} examples"
         if not self.skipped:
             return said
-        return f"{said}, malformed lines left out: {told(self.skipped)}"
+        return f"{said}, malformed lines left out: {skipped_lines(self.skipped)}"
 
 
 def read_table(

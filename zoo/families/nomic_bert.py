@@ -1,9 +1,12 @@
 """Nomic BERT (Nussbaum et al. 2024, arXiv:2402.01613): BERT with rotary positions.
 
-Its feed-forward layers are gated, and its blocks have no biases. It is also the encoder
-to train from nothing: a small one learns in one pass to fill masks where a BERT of the
-same size, whose table of positions is learnt, stays at the frequencies of tokens
-(docs/pretraining.md).
+Its feed-forward layers are gated, and only the norms of its blocks have biases. It is
+also the encoder to train from nothing: a small one learns in one pass to fill masks
+where a BERT of the same size, whose table of positions is learnt, stays at the
+frequencies of tokens (docs/pretraining.md).
+
+The configuration is that of `transformers`' own class. An older one on the hub, whose
+keys are GPT-2's (`n_embd`, ...), is refused by name.
 """
 
 from zoo.checkpoints import Row, Stacked, WeightTable
@@ -23,7 +26,7 @@ CONFIG = Translation(
     },
     entries=(
         *with_defaults(
-            bert.CONFIG.entries,
+            (e for e in bert.CONFIG.entries if "position_embedding_type" not in e.keys),
             vocab_size=30528,
             hidden_act="silu",
             max_position_embeddings=2048,

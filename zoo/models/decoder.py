@@ -47,8 +47,12 @@ class GPTModel(GenerativeModel):
         config, options = self.config, {"dtype": self.dtype_policy}
         self.embeddings = Embeddings(config, name="embeddings", **options)
         self.decoder = Stack(config, causal=True, name="decoder", **options)
-        self.lm_head = language_model_head(config, self.dtype_policy)
+        self.lm_head = self.make_head()
         self.build()
+
+    def make_head(self):
+        """Its own head, or None where the token table is it."""
+        return language_model_head(self.config, self.dtype_policy)
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

@@ -58,8 +58,12 @@ class T5Model(GenerativeModel):
             name="decoder",
             **options,
         )
-        self.lm_head = language_model_head(config, self.dtype_policy)
+        self.lm_head = self.make_head()
         self.build()
+
+    def make_head(self):
+        """Its own head, or None where the token table is it."""
+        return language_model_head(self.config, self.dtype_policy)
 
     def build_layers(self):
         shape = (None, None, self.config.hidden_size)

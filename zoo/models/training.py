@@ -29,7 +29,10 @@ class TrainableModel(CompiledModel):
 
     @property
     def reads(self) -> Mapping[str, str]:
-        """Its stacks in order, each with what the names of its inputs begin with."""
+        """Its stacks in order, each with what the names of its inputs begin with.
+
+        Outputs are those of the last one.
+        """
         if self.assembly == "encoder_decoder":
             return {"encoder": "", "decoder": "decoder_"}
         return {self.assembly: ""}
@@ -163,7 +166,7 @@ class TrainableModel(CompiledModel):
             count = tf.reduce_sum(own)  # a loss of ones own looks at all of them
         flops = ModelFlops(
             self.config,
-            "_".join(self.reads),
+            "_".join(self.reads),  # "encoder", "decoder", "encoder_decoder"
             self.scores_vocabulary,
             self._trained_share(),
         )

@@ -49,9 +49,8 @@ class DecoderBody(GPTModel):
     summary_reads: int | None = None
     summary_bias = False
 
-    def __init__(self, config, **kwargs):
-        # A tied head is no layer of its own.
-        super().__init__(config.replace(tie_word_embeddings=True), **kwargs)
+    def make_head(self):
+        return None
 
     def run(self, inputs, *, first=None, training=None, every_state=False):
         return self.states(inputs, training=training, every_state=every_state)
@@ -106,9 +105,8 @@ class RereadingBody(T5Model):
     reads = types.MappingProxyType({"encoder": "", "decoder": ""})
     pooler: Linear
 
-    def __init__(self, config, **kwargs):
-        # A tied head is no layer of its own.
-        super().__init__(config.replace(tie_word_embeddings=True), **kwargs)
+    def make_head(self):
+        return None
 
     def build_layers(self):
         super().build_layers()

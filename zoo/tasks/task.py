@@ -40,6 +40,7 @@ class Task(TextTask):
 
     @property
     def reads(self):
+        """Those of its body."""
         return self.backbone.reads
 
     @classmethod

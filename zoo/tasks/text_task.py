@@ -444,5 +444,6 @@ def one_pass(x, **options):
     told how many steps there are, and not that the dataset then ends.
     """
     if isinstance(x, tf.data.Dataset) and (steps := int(x.cardinality())) > 0:
-        return {**options, "x": x.filter(lambda *_: True), "steps": steps}
+        every = x.filter(batches.plain(lambda *_: True))  # of unknown length
+        return {**options, "x": every, "steps": steps}
     return {**options, "x": x}

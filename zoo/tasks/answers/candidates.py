@@ -70,7 +70,7 @@ def of_windows(found, outputs, windows, context, *, n_best):
     """The candidates of one question.
 
     Args:
-        found: question_windows.WindowSet of several questions, with offsets.
+        found: examples.question_windows.WindowSet of several questions, with offsets.
         outputs: What `spans.best_spans` gives for all windows, in numpy.
         windows: Slice of them: those of this question.
         context: Its context.

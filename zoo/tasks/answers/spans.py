@@ -11,7 +11,7 @@ def best_spans(logits, table, *, longest, count):
 
     Args:
         logits: Of first and last tokens, float32 `[W, 2, T]`.
-        table: int32 `[W, 4]` as of `own_spans`.
+        table: int32 `[W, 4]` as of `examples.question_windows.own_spans`.
         longest: Most tokens of a span.
         count: How many spans to give.
 
