@@ -31,7 +31,7 @@ from zoo.tasks.results.text_scores import summary_scores
 
 def read_flags(arguments=None):
     parser = new_parser(
-        "summarization", __doc__, epochs=2, max_length=96, target_length=24
+        "summarization", __doc__, epochs=4, max_length=48, target_length=24
     )
     return parser.parse_args(arguments)
 
