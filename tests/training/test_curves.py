@@ -45,6 +45,7 @@ def test_losses_of_several_trainings_stand_in_one_picture(tmp_path):
             curve.on_epoch_begin(epoch)
             curve.on_train_batch_end(0)
             curve.on_epoch_end(epoch, {"val_loss": 3.5 - epoch + slow})
+        np.testing.assert_allclose(curve.steps, [[3 + slow] * 2, [2 + slow] * 2])
     draw_losses(tmp_path / "both.png", curves, constant={"5-gram": 2.0})
     both = (tmp_path / "both.png").read_bytes()
     draw_losses(tmp_path / "one.png", {"GPT": curves["GPT"]}, constant={})

@@ -31,7 +31,9 @@ class Curve(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         found = {metric.name: metric for metric in _every_metric(self.model)}
-        self.steps.append(np.array([self._own(found.get(name)) for name in self.names]))
+        # Each once: `metric` may be the loss as well.
+        own = {name: self._own(found.get(name)) for name in {*self.names}}
+        self.steps.append(np.array([own[name] for name in self.names]))
 
     def _own(self, metric):
         """A metric of the last step alone; Keras logs that of the epoch so far."""
