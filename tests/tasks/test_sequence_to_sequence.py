@@ -139,7 +139,10 @@ def test_directories_keras_files_weights_and_exports_are_the_same(
         assert (other.max_length, other.target_length) == (20, 14)
     longer = Translator.from_pretrained(tmp_path / "model", target_length=30)
     assert (longer.max_length, longer.target_length) == (20, 30)
-    sources = examples.inputs[:8]
+    # The last ones are longer than max_length: both have to cut them alike.
+    rows = examples.inputs
+    sources = [*rows[:8], *(f"{' '.join(rows[:20])} {row}" for row in rows[:4])]
+    sources += [" ".join([row] * 20) for row in rows[:4]]
     exported = trained.export_saved_model(tmp_path / "export")
     found = run_in_clean_process(exported, {"text": sources})["text"]
     assert found == trained.predict(sources, verbose=0)

@@ -78,7 +78,7 @@ class Server:
 
     def _rows(self, text):
         """Ids, ragged int32 `[B, (tokens)]`, no row empty."""
-        rows = self.tokenizer(text, padding=None, truncation=None)["input_ids"]
+        rows = self.model.encode_prompts(text)
         empty = rows.row_lengths() == 0
         if self.config.bos_token_id is None:
             return _required(

@@ -151,7 +151,7 @@ class GenerativeModel(TransformerModel):
         text = {"text": tf.TensorSpec([None], tf.string, name="text")}
 
         def serve(text, seed=None):
-            return {"text": server(self.as_prompts(text), seed)}
+            return {"text": server(text, seed)}
 
         signatures = {"serving_default": (serve, text)}
         if config.do_sample:
@@ -161,9 +161,9 @@ class GenerativeModel(TransformerModel):
             directory, signatures, resources=[self.tokenizer], version=version
         )
 
-    def as_prompts(self, texts):
-        """Texts `[B]` that a SavedModel is given, as the model is to read them."""
-        return texts
+    def encode_prompts(self, texts):
+        """Ids, ragged int32, of texts `[B]` that a SavedModel is given: graph ops."""
+        return self.tokenizer(texts, padding=None, truncation=None)["input_ids"]
 
     def generation_config(self, *, assistant_model=None, strategy=None, **options):
         """The GenerationConfig of a call: these options over the checkpoint's.

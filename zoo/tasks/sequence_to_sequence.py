@@ -157,7 +157,9 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
 
     def encode_texts(self, columns):
         """Ragged ids of sources and, where there are "target"s, of labels."""
-        rows = TextTask.encode(self, {"text": self.as_prompts(columns["text"])})
+        rows = TextTask.encode(
+            self, {"text": tf.strings.join([self.prefix, columns["text"]])}
+        )
         if "target" in columns:
             found = self.tokenizer(
                 columns["target"], max_length=self.target_length, padding=None
@@ -368,8 +370,9 @@ class SequenceToSequence(TextTask, KeptWriter, T5Model):
             options = {"max_new_tokens": self.target_length, **options}
         return super().export_saved_model(directory, version=version, **options)
 
-    def as_prompts(self, texts):
-        return tf.strings.join([self.prefix, texts])
+    def encode_prompts(self, texts):
+        """Behind the prefix and cut at `max_length`, as `predict` reads sources."""
+        return self.encode_texts({"text": texts})["input_ids"]
 
     # --- Files ------------------------------------------------------------------------
 
