@@ -11,7 +11,7 @@ keys are GPT-2's (`n_embd`, ...), is refused by name.
 
 from zoo.checkpoints import Row, Stacked, WeightTable
 from zoo.families import bert
-from zoo.families.family import CHAIN, Family, linear
+from zoo.families.family import Family, linear
 from zoo.families.translation import Key, Rope, Translation, with_defaults
 
 CONFIG = Translation(
@@ -63,11 +63,9 @@ TABLE = WeightTable(
         *linear(f"{BLOCK}.feedforward_norm", f"{LAYER}.norm2"),
     ),
     heads={
+        **bert.TABLE.heads,
         "pooler": linear("pooler", "nomic_bert.pooler.dense"),
-        "classifier": linear("classifier", "classifier"),
-        "crf": CHAIN,
         "masked_lm": bert.masked_lm_rows("layer_norm"),
-        "qa_outputs": linear("qa_outputs", "qa_outputs"),
     },
     prefix="nomic_bert.",
     aliases={
