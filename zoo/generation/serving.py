@@ -18,9 +18,8 @@ class Server:
     is compiled for a length.
 
     Args:
-        model: See `zoo.generation.loop`; besides `prompt_name`, `room_after` and
-            `longest_prompt`.
-        tokenizer: zoo.Tokenizer.
+        model: See `zoo.generation.loop`; besides `prompt_name`, `room_after`,
+            `longest_prompt`, `tokenizer` and `encode_prompts`.
         config: GenerationConfig.
         vocab_size: V.
         assistant: The model that drafts, or None.
@@ -29,7 +28,7 @@ class Server:
         ConfigError: if an option needs Python between the steps.
     """
 
-    def __init__(self, model, tokenizer, config, *, vocab_size, assistant=None):
+    def __init__(self, model, config, *, vocab_size, assistant=None):
         config.check(vocab_size)
         if config.needs_python:
             raise ConfigError(
@@ -44,13 +43,12 @@ class Server:
                 "do."
             )
         self.model = model
-        self.tokenizer = tokenizer
         self.config = config
         self.strategy: Any = strategy
         self.stops: Any = ()
         if config.stop_strings:
             self.stops = StopTable.of(
-                config.stop_strings, tokenizer.spelling, vocab_size=vocab_size
+                config.stop_strings, model.tokenizer.spelling, vocab_size=vocab_size
             )
 
     def __call__(self, text, seed=None):
@@ -156,7 +154,7 @@ class Server:
         return tf.where(common == before, rest, alone)
 
     def _decode(self, rows):
-        return self.tokenizer.decode(rows, skip_special_tokens=True)
+        return self.model.tokenizer.decode(rows, skip_special_tokens=True)
 
 
 def padded_left(rows, fill):

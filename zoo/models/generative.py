@@ -143,7 +143,6 @@ class GenerativeModel(TransformerModel):
         config = self.generation_config(assistant_model=assistant_model, **options)
         server = Server(
             self,
-            self.tokenizer,
             config,
             vocab_size=self.config.vocab_size,
             assistant=assistant_model,
